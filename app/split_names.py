@@ -1,9 +1,9 @@
 """Names of splits, as Hugging Face datasets find them in the names of files and folders, and as Ultralytics calls them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["SPLIT_WORD", "is_split_folder", "split_by_name", "split_word", "ultralytics_splits"]
+__all__ = ["SPLIT_WORD", "is_split_folder", "parse_shares", "shares_text", "split_by_name", "split_word", "ultralytics_splits"]
 
 _WORDS = r"(?:(?P<train>train|training)|(?P<validation>validation|valid|dev|val)|(?P<test>test|testing|eval|evaluation))"
 
@@ -50,3 +50,27 @@ def ultralytics_splits(splits: Iterable[str]) -> dict[str, str]:
 def is_split_folder(name: str) -> bool:
     """Whether a folder's name is that of a split and nothing else."""
     return _SPLIT_FOLDER.fullmatch(name) is not None
+
+
+def parse_shares(text: str) -> dict[str, float]:
+    """Parse ``train=0.8,val=0.1,test=0.1``. The request checks names and sum.
+
+    Raises:
+        ValueError: a part is not ``NAME=SHARE``, or names a split once more.
+    """
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, share = part.strip().partition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = -1.0
+        if not equals or value < 0 or name in shares:
+            raise ValueError(f"{part.strip()!r} is not NAME=SHARE")
+        shares[name] = value
+    return shares
+
+
+def shares_text(shares: Mapping[str, float]) -> str:
+    """Write shares as `parse_shares` reads them."""
+    return ",".join(f"{name}={share!r}" for name, share in shares.items())

@@ -19,6 +19,7 @@ from app.exports.destination import FORMS
 from app.formatting import clipped, either
 from app.jobs.settle import parse_selection
 from app.rules import CompressionRules, Encode, Resize
+from app.split_names import parse_shares
 from app.validation_errors import requirement
 
 __all__ = [
@@ -209,17 +210,10 @@ def parse_splits(text: str | None) -> dict[str, float]:
     """Parse ``train=0.8,val=0.1,test=0.1``. The request checks the sum."""
     if text is None:
         return {"train": 1.0}
-    splits: dict[str, float] = {}
-    for part in text.split(","):
-        name, equals, share = part.strip().partition("=")
-        try:
-            value = float(share)
-        except ValueError:
-            value = -1.0
-        if not equals or value < 0 or name in splits:
-            raise UsageError(f"--split {text!r}: {part.strip()!r} is not NAME=SHARE", "write --split train=0.8,val=0.1,test=0.1")
-        splits[name] = value
-    return splits
+    try:
+        return parse_shares(text)
+    except ValueError as error:
+        raise UsageError(f"--split {text!r}: {error}", "write --split train=0.8,val=0.1,test=0.1") from error
 
 
 def parse_where(text: str | None, *, is_build: bool = False) -> str | None:

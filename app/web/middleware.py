@@ -153,6 +153,9 @@ def traceparent_of(headers: Headers) -> dict[str, str]:
     return {"traceparent": found.group()}
 
 
+_LONGER = "compress a list (.gz, .zst), or run pictrawl build --urls FILE, which takes one of any length."
+
+
 class BodyLimit:
     """Refuses a body above the limit, at once where its length is announced, else while it is read."""
 
@@ -181,4 +184,8 @@ class BodyLimit:
         await self.app(scope, limited, send)
 
     def _refusal(self) -> problems.Refusal:
-        return problems.Refusal("payload-too-large", f"A body may have {self.max_bytes:,} bytes at most.", headers={"Connection": "close"})
+        return problems.Refusal(
+            "payload-too-large",
+            f"A body may have {self.max_bytes:,} bytes at most (serve.max_body_bytes); {_LONGER}",
+            headers={"Connection": "close"},
+        )

@@ -13,12 +13,12 @@ from app.explain.hosts import load_hosts
 from app.job_states import DesiredState
 from app.jobs import settle, submit
 from app.jobs.attendance import mark_unattended
-from app.spec import JobRequest
+from app.spec import JobRequest, ListSpec
 from app.web.api.conventions import ACCEPTED, Call, Here, IdempotencyKey, JobId, JobQuery, NoQuery, Page, PageQuery, accepted, may_fail
 from app.web.api.images import Image, image_view
 from app.web.api.job_views import Job, JobHosts, JobSummary, host_view, job_summary, load_job
 
-__all__ = ["router"]
+__all__ = ["NewJob", "build", "router"]
 
 router = APIRouter(tags=["jobs"])
 
@@ -67,13 +67,19 @@ class NewRetry(BaseModel):
 async def create_job(call: Here, body: NewJob, response: Response, _: Annotated[NoQuery, Query()], key: IdempotencyKey = None) -> Job:
     """The job is stored when this answers, whether or not a worker is alive."""
     caller = call.caller(key, body)
-    made = await call.made_before(caller) or await _build(call, body, caller)
+    made = await call.made_before(caller) or await build(call, body, caller)
     return await _answer(call, response, made.job_id)
 
 
-async def _build(call: Call, body: NewJob, caller: submit.Caller) -> submit.Submitted:
+async def build(call: Call, body: NewJob, caller: submit.Caller, *, listed: ListSpec | None = None) -> submit.Submitted:
+    """Store what a request asks for as a job.
+
+    Args:
+        listed: a list in the store, which is built instead of the URLs of the request.
+    """
     settle.resolve_spec(call.resources, body)  # refuse before anything is stored
-    listed = None if body.urls is None else await settle.store_urls(call.resources, body.urls)
+    if listed is None and body.urls is not None:
+        listed = await settle.store_urls(call.resources, body.urls)
     spec = settle.resolve_spec(call.resources, body, url_list=listed)
     if body.into is not None:
         return await submit_into(call.resources, body, spec, body.into, caller=caller)

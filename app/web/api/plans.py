@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -13,10 +14,11 @@ from app.jobs import plan, settle
 from app.jobs.plan import ListPlan
 from app.jobs.source_client import make_source_client
 from app.resources import make_downloader
-from app.web.api.conventions import Here, NoQuery, View
+from app.spec import ListSpec
+from app.web.api.conventions import Call, Here, NoQuery, View
 from app.web.api.jobs import NewJob
 
-__all__ = ["router"]
+__all__ = ["Plan", "create_plan", "plan_list", "router"]
 
 router = APIRouter(tags=["jobs"])
 
@@ -94,6 +96,12 @@ async def create_plan(call: Here, body: NewJob, _: Annotated[NoQuery, Query()]) 
     async with make_downloader(settings) as downloader:
         made = await plan.plan_searches(settings, spec, lambda name: make_source_client(settings, name, downloader, call.resources.db))
     return Plan(**asdict(made), urls=None, pages=None)
+
+
+async def plan_list(call: Call, body: NewJob, path: Path, listed: ListSpec) -> Plan:
+    """As `create_plan`, of a list in a file instead of the URLs of the request."""
+    policy = policy_of(settle.settle_spec(call.resources.settings, body))
+    return _of_urls(await asyncio.to_thread(plan.plan_list, path, listed, policy=policy, most=body.max_images), body.max_images)
 
 
 def _of_urls(made: ListPlan, target: int | None) -> Plan:

@@ -1,5 +1,6 @@
 """Forms of pages: read within bounds, and taken only from a page of ours."""
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.datastructures import FormData
@@ -15,14 +16,21 @@ MOST_FIELDS: Final = 1_000
 MOST_FILES: Final = 1
 
 
-async def require_token(request: Request) -> None:
-    """Refuse a change without the token of the browser's cookie; a dependency of every route of pages.
+async def require_token(request: Request) -> AsyncIterator[None]:
+    """Refuse a change without the token of the browser's cookie; a dependency of every route of pages. Closes the files of the form.
 
     Raises:
         problems.Refusal: the form or the header holds no token, or another browser's.
     """
-    if request.method in SAFE_METHODS:
-        return
+    try:
+        if request.method not in SAFE_METHODS:
+            await _check_token(request)
+        yield
+    finally:
+        await request.close()
+
+
+async def _check_token(request: Request) -> None:
     require_own_origin(request.method, request.headers)
     token = request.headers.get(cookies.CSRF_HEADER) or (await read_form(request)).get(cookies.CSRF_FIELD, "")
     if not isinstance(token, str) or not cookies.has_token(cookies.secret_of(request.headers), token):

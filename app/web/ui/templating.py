@@ -1,5 +1,6 @@
 """Templates of the pages: one environment that escapes everything, and the headers that every page has."""
 
+import shlex
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -102,6 +103,7 @@ def _environment() -> Environment:
         "iso": iso,
         "number": formatting.number,
         "percent": percent,
+        "shell": shlex.quote,
         "size": formatting.size,
         "tone": tone,
         "web_link": web_link,

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import simplejpeg
 from PIL import Image
 
-import errors
-from app.images.decode import pillow_errors
+from app.images.jpeg import JpegFile
 
 __all__ = ["TILE_HEIGHT", "ContactSheets", "Tile", "encode", "lay_out"]
 
@@ -82,16 +82,20 @@ def encode(sheets: Sequence[Image.Image], most_bytes: int) -> list[bytes]:
 
 
 def _shrink(body: bytes) -> Image.Image | None:
-    """A thumbnail at the height of a tile; None where it cannot be decoded."""
-    try:
-        with pillow_errors("thumbnail"), Image.open(io.BytesIO(body), formats=("JPEG",)) as image:
-            if max(image.size) > _LARGEST_SIDE:
-                return None
-            box = _middle(*image.size)
-            width = max(1, round((box[2] - box[0]) * TILE_HEIGHT / (box[3] - box[1])))
-            return image.convert("RGB").resize((width, TILE_HEIGHT), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
-    except errors.ValidationError:
+    """A thumbnail at the height of a tile; None where it is none of ours or damaged.
+
+    libjpeg-turbo scales while it decodes: with Pillow a picture takes three times as long.
+    """
+    frame = JpegFile.parse(body).frame
+    if frame is None or not frame.is_common or max(frame.width, frame.height) > _LARGEST_SIDE:
         return None
+    try:
+        image = Image.fromarray(simplejpeg.decode_jpeg(body, "RGB", min_height=min(TILE_HEIGHT, frame.height)))
+    except ValueError:
+        return None
+    box = _middle(*image.size)
+    width = max(1, round((box[2] - box[0]) * TILE_HEIGHT / (box[3] - box[1])))
+    return image.resize((width, TILE_HEIGHT), Image.Resampling.BILINEAR, box)
 
 
 def _middle(width: int, height: int) -> tuple[float, float, float, float]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.domain import Sample
 from app.exports import formats
 from app.exports.exporter import Exporter
+from app.exports.sidecars import REPORT, REPORT_MARK
 from tests.exports.builders import OPTIONS, SIDECARS, Bodies, each, sample, samples, tree
 
 
@@ -34,6 +35,16 @@ async def test_what_is_written_verifies(exporter: Exporter, tmp_path: Path) -> N
     verdict = await exporter.verify(tmp_path, report)
     assert verdict.is_good, verdict.problems
     assert verdict.samples == 10
+
+
+async def test_a_report_beside_an_export_is_no_problem(exporter: Exporter, tmp_path: Path) -> None:
+    """It is no part of the export; a file of any other name is a problem where the format says what may be there."""
+    report = await exporter.write(each(samples(10)), Bodies(), tmp_path, OPTIONS)
+    (tmp_path / REPORT).write_bytes(REPORT_MARK)
+    verdict = await exporter.verify(tmp_path, report)
+    assert verdict.is_good, verdict.problems
+    (tmp_path / "another.html").write_bytes(REPORT_MARK)
+    assert not (await exporter.verify(tmp_path, report)).is_good
 
 
 async def test_the_same_samples_give_the_same_bytes(exporter: Exporter, tmp_path: Path) -> None:

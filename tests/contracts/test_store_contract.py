@@ -75,6 +75,16 @@ async def test_many_keys_are_looked_up_together(store: Store) -> None:
         await store.exist_many(["../e"])
 
 
+async def test_many_small_objects_are_read_together(store: Store) -> None:
+    """In their order; one that is not there is None, a folder is no object."""
+    await store.put("a/one", b"1")
+    await store.put("a/two", b"22")
+    assert list(await store.get_many(["a/two", "a/gone", "a/one", "a/two"])) == [b"22", None, b"1", b"22"]
+    assert list(await store.get_many([])) == []
+    with pytest.raises(errors.ValidationError):
+        await store.get_many(["../e"])
+
+
 async def test_what_is_not_there_is_missing(store: Store, tmp_path: Path) -> None:
     """Every read of an absent key says MissingObject; exists says no; delete does not mind."""
     for read in (store.get("no"), store.head("no"), store.fetch_to("no", tmp_path / "x"), anext(store.stream("no"))):

@@ -11,6 +11,7 @@ import pytest
 
 import errors
 from app.exports import publish
+from app.exports.sidecars import REPORT, REPORT_MARK
 from app.storage import MissingObject, Store, open_store
 from tests.exports.builders import problems, samples, tree, write
 
@@ -43,6 +44,17 @@ async def test_an_export_is_written_verified_published_and_materialised(store: S
     async with publish.open_folder(store, "exports/e") as folder:
         assert await problems("imagefolder", folder, report) == ()
     assert folder.exists() == (store.root is not None)
+
+
+async def test_files_beside_an_export_come_with_it(store: Store, tmp_path: Path) -> None:
+    """They are there when the folder is; the store does not get them, and an overwritten folder loses the old ones."""
+    before = await published(store)
+    await publish.copy_to_folder(store, "exports/e", tmp_path / "out", beside={REPORT: REPORT_MARK + b"one"})
+    assert tree(tmp_path / "out") == before | {REPORT: REPORT_MARK + b"one"}
+    await publish.copy_to_folder(store, "exports/e", tmp_path / "out", overwrite=True)
+    assert tree(tmp_path / "out") == before
+    async with publish.open_folder(store, "exports/e") as folder:
+        assert tree(folder) == before
 
 
 async def test_a_local_export_is_linked(tmp_path: Path) -> None:

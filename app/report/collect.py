@@ -15,7 +15,7 @@ from app.explain import licences
 from app.explain.checks import HASH_BITS
 from app.explain.image import describe_duplicate
 from app.explain.render import evidence_words, verdict_words
-from app.formatting import clipped, count, day, number, size
+from app.formatting import clipped, day, number, size
 from app.job_states import JobKind
 from app.report.model import DuplicateGroup, HostRow, LeftOut, Picture, Report, Sheet, Stage, Strip
 from app.report.sampling import divide, of_each_label
@@ -231,8 +231,3 @@ def _host(host: str, tally: HostTally, made: HostRequests) -> HostRow:
         mean_s=made.took_s / made.requests if made.requests else None,
         waited_s=made.waited_s,
     )
-
-
-def shown_words(shown: int, total: int) -> str:
-    """``showing 60 of 1 204``; the count alone where all are shown."""
-    return f"showing {number(shown)} of {number(total)}" if shown < total else count(total, "image")

@@ -1,5 +1,6 @@
 """A Chromium without a network of its own, and a watch over what its pages do."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -25,6 +26,15 @@ FLAGS = (
 """Chromium asks nothing of its maker, and no name leads anywhere but that of an attacker who has bound his own to the server's address."""
 
 LOCAL_SCHEMES = ("data:", "blob:", "about:")
+
+TIMEOUT_S = 10.0
+"""Seconds that a page has for whatever a test waits for."""
+
+NO_PICTURE = r"status of 404 .*/v1/images/\d+/thumbnail"
+"""What the console says of a picture that cannot be decoded; the page says it in its place."""
+
+SETTLED = """!document.querySelector('.htmx-request, .htmx-settling, .htmx-swapping')
+  && [...document.images].every(image => image.complete || image.loading === 'lazy')"""
 
 VIOLATIONS = """
 document.addEventListener('securitypolicyviolation', event => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`))
@@ -59,7 +69,7 @@ class Watch:
     """
 
     origin: str
-    expected: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=lambda: [NO_PICTURE])
     faults: list[str] = field(default_factory=list)
     executed: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -101,7 +111,7 @@ async def watched(browser: Browser, origin: str, **options: Any) -> AsyncIterato
     watch = Watch(origin)
     context = await browser.new_context(base_url=origin, **{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
     try:
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(TIMEOUT_S * 1000)
         await context.expose_binding("__xss", watch.on_execution)
         await context.add_init_script(VIOLATIONS)
         context.on("console", watch.on_console)
@@ -122,6 +132,11 @@ async def audit(page: Page) -> None:
 
 
 async def settle(page: Page) -> None:
-    """Wait until a page and the parts that it fetches itself are there."""
+    """Wait until a page, the parts that it fetches itself and the pictures in sight are there.
+
+    Asks again and again, since a function that waits in the page would be evaluated there, which its policy forbids.
+    """
     await page.wait_for_load_state("load")
-    await page.wait_for_function("!document.querySelector('.htmx-request, .htmx-settling, .htmx-swapping')")
+    async with asyncio.timeout(TIMEOUT_S):
+        while not await page.evaluate(SETTLED):
+            await asyncio.sleep(0.02)

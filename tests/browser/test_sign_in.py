@@ -35,7 +35,7 @@ async def key(locked_site: Site) -> str:
 async def visitor(browser: Browser, locked_site: Site, key: str) -> AsyncIterator[tuple[Page, BrowserContext, Watch]]:
     """A page of a browser that has not signed in; refusals are expected."""
     async with watched(browser, locked_site.url) as (context, watch):
-        watch.expected = [REFUSED]
+        watch.expected.append(REFUSED)
         yield await context.new_page(), context, watch
         watch.check()
 
@@ -123,7 +123,7 @@ async def test_a_name_that_was_rebound_reads_nothing(browser: Browser, site: Sit
     """Without keys this server believes everybody on this machine, so it answers to the machine's own names only."""
     origin = site.url.replace("127.0.0.1", "rebound.example")
     async with watched(browser, origin) as (context, watch):
-        watch.expected = [REFUSED]
+        watch.expected.append(REFUSED)
         page = await context.new_page()
         answer = await page.goto(path)
         assert answer is not None
@@ -157,7 +157,7 @@ async def test_another_site_changes_nothing(browser: Browser, own_site: Site, ho
         if key is not None:
             await page.goto("/")
             await sign_in(page, key)
-        watch.expected = ["request left the origin", "console error"]
+        watch.expected += ["request left the origin", "console error"]
         statuses: list[int] = []
         context.on("response", lambda answer: statuses.append(answer.status) if answer.request.method == "POST" else None)
         await page.goto(own_site.hosts.url("/prize", host))

@@ -12,6 +12,9 @@ __all__ = ["PAGES", "Shown", "page_paths"]
 NO_PAGES = ("/v1/", "/static/", "/session")
 """Beginnings of paths that answer with something else than a page."""
 
+WAYS_BACK = ("/builds/new/plan",)
+"""Paths of forms that lead to their page where somebody loads them again."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -32,6 +35,7 @@ class Shown:
 
 PAGES: Mapping[str, Shown] = {
     "/": Shown("home"),
+    "/builds/new": Shown("new-build"),
     "/docs": Shown("docs", is_open=True, has_twin=False),
     "/fleet": Shown("fleet"),
     "/signin": Shown("sign-in", is_open=True, has_twin=False),
@@ -42,6 +46,7 @@ PAGES: Mapping[str, Shown] = {
 def page_paths(app: FastAPI) -> Iterator[str]:
     """Paths of all routes that answer a browser with a page."""
     for route in iter_route_contexts(app.routes):
+        path = str(route.path)
         is_page = "GET" in (route.methods or ()) and not getattr(route, "include_in_schema", True)
-        if is_page and not isinstance(route.original_route, Mount) and not str(route.path).startswith(NO_PAGES):
-            yield str(route.path)
+        if is_page and not isinstance(route.original_route, Mount) and not path.startswith(NO_PAGES) and path not in WAYS_BACK:
+            yield path

@@ -68,9 +68,17 @@ async def collection_period(db: Database, dataset_id: str) -> tuple[float | None
     return row.since, row.until
 
 
-async def list_datasets(db: Database, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None) -> PageOf[Dataset]:
-    """Return datasets, newest first."""
-    rows, next_cursor = await _page(db, tables.datasets, tables.datasets.c, None, user_id, limit, cursor)
+async def list_datasets(
+    db: Database, *, user_id: str | None = None, name: str | None = None, limit: int = 50, cursor: str | None = None
+) -> PageOf[Dataset]:
+    """Return datasets, newest first; with ``name`` those whose names hold it, in whatever case of ASCII letters."""
+    c = tables.datasets.c
+    query = select(*c)
+    if user_id is not None:
+        query = query.where(c.user_id == user_id)
+    if name is not None:
+        query = query.where(c.name.icontains(name, autoescape=True))
+    rows, next_cursor = await paging.newest_first(db, query, [c.created_at, c.id], limit=limit, cursor=cursor)
     return PageOf([Dataset(**row._mapping) for row in rows], next_cursor)
 
 

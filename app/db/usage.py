@@ -1,6 +1,8 @@
-"""Queries on what datasets take: the bytes that only one of them needs, versions that later ones replace, and logs of jobs that ended."""
+"""Queries on what datasets hold and take: labels and splits, the bytes that only one of them needs, versions that later ones replace, and
+logs of jobs that ended.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +11,10 @@ from sqlalchemy import and_, delete, exists, func, or_, select, union
 from app.db import datasets, tables
 from app.db.engine import Database
 from app.db.rows import Dataset
+from app.domain import ImageState
 from app.job_states import FINAL_JOB_STATES
 
-__all__ = ["DatasetUsage", "count_log_lines", "delete_log_lines", "of_dataset", "replaced_versions"]
+__all__ = ["DatasetUsage", "LabelSplits", "count_log_lines", "delete_log_lines", "labels_and_splits", "of_dataset", "replaced_versions"]
 
 _LINES_IN_ONE_STATEMENT = 10_000
 
@@ -54,6 +57,31 @@ async def of_dataset(db: Database, dataset_id: str) -> DatasetUsage:
         whole = (await connection.execute(select(func.count().label("images"), total.label("size_bytes")).select_from(stored))).one()
         shared = (await connection.execute(select(total).select_from(stored).where(is_shared))).scalar_one()
     return DatasetUsage(int(rows), int(whole.images), int(whole.size_bytes), int(shared))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSplits:
+    """The kept images of one label, by split; those without a split have none."""
+
+    label: str | None
+    splits: Mapping[str | None, int]
+
+    @property
+    def kept(self) -> int:
+        """Images of all splits."""
+        return sum(self.splits.values())
+
+
+async def labels_and_splits(db: Database, dataset_id: str) -> list[LabelSplits]:
+    """Count the kept images of a dataset by label and split, the most frequent label first."""
+    c = tables.images.c
+    query = select(c.label, c.split, func.count().label("number")).where(c.dataset_id == dataset_id, c.state == ImageState.KEPT)
+    async with db.read() as connection:
+        rows = (await connection.execute(query.group_by(c.label, c.split).order_by(c.split))).all()
+    by_label: dict[str | None, dict[str | None, int]] = {}
+    for row in rows:
+        by_label.setdefault(row.label, {})[row.split] = row.number
+    return sorted((LabelSplits(*item) for item in by_label.items()), key=lambda item: (-item.kept, item.label or ""))
 
 
 async def replaced_versions(db: Database, keep: int) -> list[Dataset]:

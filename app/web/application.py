@@ -16,6 +16,7 @@ from app.thumbnails import Thumbnails
 from app.web import pages, ui
 from app.web.api import (
     checks,
+    dataset_figures,
     datasets,
     dead,
     explain,
@@ -92,7 +93,7 @@ def _routes() -> FastAPI:
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its spans would hold query strings
     )
-    of_datasets = (datasets, versions, locks, reports, exports, checks, reviews, tombstones)
+    of_datasets = (datasets, dataset_figures, versions, locks, reports, exports, checks, reviews, tombstones)
     for module in (jobs, plans, job_events, images, explain, *of_datasets, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
     app.include_router(pages.router)

@@ -191,3 +191,14 @@ async def test_a_dataset_goes_with_all_that_hangs_on_it(any_database: Database) 
     singles = (tables.datasets, tables.jobs, tables.units, tables.searches, tables.chunks)
     assert [await count(any_database, table) for table in singles] == [1] * 5
     assert [await count(any_database, table) for table in (tables.images, tables.exports, tables.checks)] == [2, 1, 1]
+
+
+async def test_datasets_by_a_part_of_their_name(any_database: Database) -> None:
+    """In whatever case; signs of LIKE mean themselves."""
+    async with any_database.write() as connection:
+        for name in ("Red_Birds", "birds 100%", "cats"):
+            await datasets.create_dataset(connection, user_id="ann", name=name)
+        await datasets.create_dataset(connection, user_id="bob", name="bobs birds")
+    for part, names in (("BIRD", {"Red_Birds", "birds 100%"}), ("d_b", {"Red_Birds"}), ("%", {"birds 100%"}), ("dogs", set())):
+        found = await datasets.list_datasets(any_database, user_id="ann", name=part)
+        assert {dataset.name for dataset in found.items} == names

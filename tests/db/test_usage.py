@@ -1,7 +1,7 @@
 """Tests of app.db.usage: what a dataset takes, which versions are replaced, and logs of jobs that ended."""
 
 from app.db import Database, datasets, events, jobs, usage, versions
-from app.db.usage import DatasetUsage
+from app.db.usage import DatasetUsage, LabelSplits
 from app.job_states import JobState
 from tests.db.builders import add_images, add_job
 from tests.db.test_versions import version
@@ -70,3 +70,23 @@ async def test_logs_of_ended_jobs_are_deleted_in_parts(any_database: Database) -
     assert await usage.delete_log_lines(any_database, now) == 2
     assert await usage.count_log_lines(any_database, now) == 0
     assert len(await events.after(any_database, at_work)) == 1
+
+
+async def test_labels_and_splits_of_kept_images(any_database: Database) -> None:
+    """The most frequent label first; images without a label or a split are counted too, and others are not."""
+    job_id = await add_job(any_database)
+    for first, (number, values) in enumerate(
+        [
+            (3, {"state": "kept", "label": "cat", "split": "train"}),
+            (1, {"state": "kept", "label": "cat", "split": "val"}),
+            (2, {"state": "kept", "label": "dog"}),
+            (1, {"state": "kept"}),
+            (5, {"state": "rejected", "reason": "corrupt", "label": "cat", "split": "train"}),
+        ]
+    ):
+        await add_images(any_database, job_id, number, first=10 * first, changes=values)
+    dataset_id = (await jobs.get(any_database, job_id)).dataset_id
+    found = await usage.labels_and_splits(any_database, dataset_id)
+    assert found == [LabelSplits("cat", {"train": 3, "val": 1}), LabelSplits("dog", {None: 2}), LabelSplits(None, {None: 1})]
+    assert found[0].kept == 4
+    assert await usage.labels_and_splits(any_database, "ds_none") == []

@@ -21,11 +21,11 @@ from app.export_spec import ExportRequest
 from app.exports.destination import FORMS, Delivery, is_allowed, parse_remote
 from app.jobs import submit
 from app.strict import Strict, Word
-from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, View, accepted, at, may_fail
+from app.web.api.conventions import ACCEPTED, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, Text, View, accepted, at, may_fail
 from app.web.api.exports import Export, ExportSummary, export_summary, export_view
 from app.web.api.job_views import Job, Progress, load_job, progress_of
 
-__all__ = ["router"]
+__all__ = ["DatasetQuery", "DatasetSummary", "LicenceQuery", "router"]
 
 router = APIRouter(tags=["datasets"])
 
@@ -48,6 +48,12 @@ class Dataset(DatasetSummary):
     progress: Progress
     reasons: dict[str, int] = Field(description="Images that are out, by reason, most frequent first.")
     sources: dict[str, dict[str, int]] = Field(description="Images by source and state.")
+
+
+class DatasetQuery(PageQuery):
+    """Which datasets."""
+
+    name: Text | None = Field(None, max_length=200, description="A part of the name, in whatever case.")
 
 
 class LicenceQuery(NoQuery):
@@ -111,6 +117,8 @@ def _summary(dataset: rows.Dataset, version: rows.Version | None) -> DatasetSumm
         "exports": f"{own}/exports",
         "licences": f"{own}/licences",
         "leaks": f"{own}/leaks",
+        "labels": f"{own}/labels",
+        "report": f"{own}/report",
         "images": f"/v1/images?dataset_id={dataset.id}",
         "checks": f"/v1/checks?dataset_id={dataset.id}",
     }
@@ -119,9 +127,9 @@ def _summary(dataset: rows.Dataset, version: rows.Version | None) -> DatasetSumm
 
 
 @router.get("/v1/datasets", operation_id="datasets_list", summary="List datasets, newest first")
-async def list_datasets(call: Here, query: Annotated[PageQuery, Query()]) -> Page[DatasetSummary]:
+async def list_datasets(call: Here, query: Annotated[DatasetQuery, Query()]) -> Page[DatasetSummary]:
     """Without figures: ask for one dataset to get them."""
-    page = await datasets.list_datasets(call.resources.db, user_id=call.user_id, limit=query.limit, cursor=query.cursor)
+    page = await datasets.list_datasets(call.resources.db, user_id=call.user_id, name=query.name, limit=query.limit, cursor=query.cursor)
     newest = await versions.newest_of_each(call.resources.db, [dataset.id for dataset in page.items])
     return Page(items=[_summary(dataset, newest.get(dataset.id)) for dataset in page.items], next_cursor=page.next_cursor)
 

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import Scope
 
 from app import formatting
+from app.export_spec import describe
 from app.resources import product_version
 from app.web import cookies
 from app.web.api.problems import Problem
@@ -97,6 +98,7 @@ def _environment() -> Environment:
     made = Environment(loader=PackageLoader("app.web.ui"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {
         "ago": ago,
+        "asked": describe,
         "clipped": formatting.clipped,
         "count": formatting.count,
         "duration": formatting.duration,

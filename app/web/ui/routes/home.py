@@ -16,8 +16,8 @@ from app.job_states import ACTIVE_JOB_STATES
 from app.resources import Resources
 from app.web import pages
 from app.web.api import datasets, fleet, jobs
-from app.web.api.conventions import Call, JobQuery, NoQuery, PageQuery, call_of
-from app.web.api.datasets import DatasetSummary
+from app.web.api.conventions import Call, JobQuery, NoQuery, call_of
+from app.web.api.datasets import DatasetQuery, DatasetSummary
 from app.web.api.job_views import Job, JobSummary
 from app.web.identity import wants_page
 from app.web.ui.templating import is_fragment, render
@@ -64,7 +64,7 @@ async def home(request: Request) -> Response:
     }
     if is_fragment(request):
         return render(request, "home_live.html", **values)
-    found = await datasets.list_datasets(call, PageQuery(limit=MOST_DATASETS))
+    found = await datasets.list_datasets(call, DatasetQuery(limit=MOST_DATASETS))
     return render(request, "home.html", cards=await cards_of(call, found.items), has_more=found.next_cursor is not None, **values)
 
 

@@ -20,6 +20,7 @@ from app.cli.settings import load_settings
 from app.db import Database, events, jobs, lookup
 from app.db.events import EventFilter
 from app.db.rows import Event
+from app.explain.log_line import line_words
 from app.formatting import clipped
 from logging_setup import redact
 
@@ -34,11 +35,6 @@ LATE_S = 1.5
 """Seconds that the last lines of a job may take to reach the database."""
 
 LAST_ID: Final = 2**63 - 1
-
-NOT_SHOWN = frozenset(
-    {"logger", "job_id", "user_id", "request_id", "traceparent", "unit_id", "chunk_id", "job", "run", "worker", "traceback"}
-)
-"""Fields that are left out of lines for people; --json shows them."""
 
 
 def watch(cli: Cli, job: JobId) -> int:
@@ -197,12 +193,4 @@ async def _lines(db: Database, job_id: str, interrupts: Interrupts, wanted: Even
 
 def _line_text(line: Event) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(line.at))
-    pairs = " ".join(
-        f"{clipped(name, 40)}={_value(value)}" for name, value in line.data.items() if name not in NOT_SHOWN and value is not None
-    )
-    return f"{at} {line.level:<7} {clipped(line.event, 80):<22} {pairs}".rstrip()
-
-
-def _value(value: Any) -> str:
-    text = clipped(str(value), 200)
-    return f'"{text}"' if " " in text or not text else text
+    return f"{at} {line.level:<7} {clipped(line.event, 80):<22} {line_words(line.data)}".rstrip()

@@ -1,35 +1,31 @@
-"""The hosts of a job: what was asked of each, how long it took, and which of them is not asked again yet."""
+"""The hosts of a job: how it stands with each now, what was asked of it, and how long that took."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.db import Database, attempts, deferred
+from app.db import Database, attempts
 from app.db.attempts import HostTime
-from app.db.deferred import DeferredHost
+from app.db.open_hosts import OpenHost
+from app.explain.hosts_at_work import HostAtWork, hosts_at_work
 
 __all__ = ["HostUse", "load_hosts"]
 
 
 @dataclass(frozen=True, slots=True)
 class HostUse:
-    """What a job had of a host.
-
-    Attributes:
-        waiting: images that are deferred because of it, of the thousand that wait longest.
-        closed_until: when the last of them is due, Unix seconds; ``None`` where none waits.
-    """
+    """A host with all requests of a job and what workers do there now."""
 
     times: HostTime
-    waiting: int = 0
-    closed_until: float | None = None
+    now: HostAtWork
 
 
 async def load_hosts(db: Database, job_id: str) -> list[HostUse]:
-    """Return the hosts of a job: those that images wait for first, the longest wait in front, then those that took the most time."""
-    return merge(await attempts.host_times(db, job_id), await deferred.deferred_hosts(db, job_id))
+    """Return the hosts of a job: those that are asked or waited for now, then those that took the most time."""
+    return merge(await attempts.host_times(db, job_id), await hosts_at_work(db, job_id=job_id))
 
 
-def merge(times: list[HostTime], waits: list[DeferredHost]) -> list[HostUse]:
-    """Put together what is known of each host; a host may have waits and no request that was answered."""
+def merge(times: Sequence[HostTime], at_work: Sequence[HostAtWork]) -> list[HostUse]:
+    """Put together what is known of each host; one may be waited for before a request to it was answered."""
     by_name = {item.host: item for item in times}
-    closed = [HostUse(by_name.pop(wait.host.lower(), HostTime(wait.host)), wait.images, wait.until) for wait in waits]
-    return closed + [HostUse(item) for item in by_name.values()]
+    now = [HostUse(by_name.pop(one.counts.host, HostTime(one.counts.host)), one) for one in at_work]
+    return now + [HostUse(item, HostAtWork(OpenHost(item.host))) for item in by_name.values()]

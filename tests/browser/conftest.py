@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.browser.chromium import Watch, find_chromium, launch, watched
-from tests.browser.site import Seeded, Site, copied, open_site, seed
+from tests.browser.site import Seeded, Site, copied, open_site, seed, start_decoder
 from tests.conftest import REQUIRE_SERVICES
 
 HERE = Path(__file__).parent
@@ -55,6 +55,7 @@ async def seeded(tmp_path_factory: pytest.TempPathFactory) -> Seeded:
 async def site(seeded: Seeded, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """A server of the seeded workspace with an idle worker, for tests that only read."""
     async with open_site(copied(seeded, tmp_path_factory.mktemp("site") / "workspace"), works=True, ids=seeded.ids) as opened:
+        await start_decoder(opened)
         yield opened
 
 

@@ -36,6 +36,9 @@ class Shown:
 PAGES: Mapping[str, Shown] = {
     "/": Shown("home"),
     "/builds/new": Shown("new-build"),
+    "/jobs": Shown("jobs"),
+    "/jobs/{job_id}": Shown("job"),
+    "/jobs/{job_id}/log": Shown("job-log"),
     "/docs": Shown("docs", is_open=True, has_twin=False),
     "/fleet": Shown("fleet"),
     "/signin": Shown("sign-in", is_open=True, has_twin=False),

@@ -18,13 +18,14 @@ from PIL import Image
 
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
+from app.storage import paths
 from tests.browser.scenes import SCENES, draw, jpeg
 from tests.origin import Hit, Origin, Step, image, reply
 from tests.templates import sqlite_like_new
 from tests.web.sockets import messages, served
 from workers.worker_pool import run_workers
 
-__all__ = ["Hosts", "Seeded", "Site", "build", "copied", "follow", "open_site", "seed"]
+__all__ = ["Hosts", "Seeded", "Site", "build", "copied", "follow", "open_site", "seed", "start_decoder"]
 
 PER_LABEL = 14
 HOSTS = ("photos.example.org", "cdn.example.net", "archive.example.com")
@@ -98,8 +99,8 @@ def settings_of(workspace: Path, hosts: Hosts) -> Settings:
 
 
 @asynccontextmanager
-async def open_site(workspace: Path, *, works: bool = False, ids: Mapping[str, str] | None = None) -> AsyncIterator[Site]:
-    """Serve a workspace on a free port; with ``works`` its jobs are done."""
+async def open_site(workspace: Path, *, works: bool = False, ids: Mapping[str, str] | None = None, port: int = 0) -> AsyncIterator[Site]:
+    """Serve a workspace on this port or a free one; with ``works`` its jobs are done."""
     if not (workspace / "pictrawl.db").exists():
         sqlite_like_new(workspace / "pictrawl.db")
     async with AsyncExitStack() as stack:
@@ -107,8 +108,15 @@ async def open_site(workspace: Path, *, works: bool = False, ids: Mapping[str, s
         resources = await stack.enter_async_context(open_resources(settings_of(workspace, hosts)))
         if works:
             await stack.enter_async_context(run_workers(resources))
-        api = await stack.enter_async_context(served(resources))
+        api = await stack.enter_async_context(served(resources, port=port))
         yield Site(str(api.base_url).rstrip("/"), api, resources, hosts, ids or {})
+
+
+async def start_decoder(site: Site) -> None:
+    """Have a thumbnail made: the process that does it lives as long as the server, and not as one test."""
+    path = f"/v1/images/{site.ids['image_id']}"
+    await site.resources.store.delete([paths.thumb((await site.api.get(path)).json()["sha256"])])
+    assert (await site.api.get(f"{path}/thumbnail")).status_code == 200
 
 
 async def build(site: Site, **wanted: Any) -> dict[str, Any]:

@@ -26,14 +26,14 @@ class Message:
 
 
 @asynccontextmanager
-async def served(resources: Resources, stop: asyncio.Event | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a server on a free loopback port; the server must end in order."""
+async def served(resources: Resources, stop: asyncio.Event | None = None, *, port: int = 0) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server on this loopback port or a free one; the server must end in order."""
     stop = stop or asyncio.Event()
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(resources, "127.0.0.1", 0, stop=stop, started=port.set_result))
-    await asyncio.wait({serving, port}, return_when=asyncio.FIRST_COMPLETED)
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(resources, "127.0.0.1", port, stop=stop, started=bound.set_result))
+    await asyncio.wait({serving, bound}, return_when=asyncio.FIRST_COMPLETED)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port.result()}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound.result()}", timeout=30) as client:
             yield client
     finally:
         stop.set()

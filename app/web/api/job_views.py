@@ -138,12 +138,15 @@ class JobHost(View):
     queued_s: float = Field(description="Waited for the limits of the host.")
     backoff_s: float
     retry_after_s: float = Field(description="Waited because the host asked for it.")
-    waiting: int = Field(description="Images that are deferred because of it, of the thousand that wait longest.")
-    closed_until: datetime | None = Field(description="When the last of these is due; null where none waits.")
+    deferred: int = Field(description="Images that wait until a later time.")
+    in_flight: int = Field(description="Requests that workers have sent and that are not answered, for any job; at most 5 seconds old.")
+    window: int = Field(description="Requests that may be in flight at once; 0 where none is sent now.")
+    rate_per_s: float = Field(description="Requests per second that are let through; 0 for no limit.")
+    closed_until: datetime | None = Field(description="Nothing is sent before; null where the host is open.")
 
 
 class JobHosts(View):
-    """The hosts of a job: those that images wait for, then those that took the most time."""
+    """The hosts of a job: those that are asked or waited for now, then those that took the most time."""
 
     items: list[JobHost]
     hosts_in_all: int
@@ -274,7 +277,15 @@ def figures_of(job: rows.Job, funnel: Funnel, pace: Pace | None = None) -> JobPr
 
 def host_view(use: HostUse) -> JobHost:
     """A host of a job as it is sent."""
-    return JobHost(**asdict(use.times), waiting=use.waiting, closed_until=at(use.closed_until))
+    now = use.now
+    return JobHost(
+        **asdict(use.times),
+        deferred=now.counts.deferred,
+        in_flight=now.in_flight,
+        window=now.slots,
+        rate_per_s=now.rate_per_s,
+        closed_until=at(now.closed_until or None),
+    )
 
 
 async def load_figures(db: Database, job: rows.Job, meters: PaceMeters) -> JobProgress:

@@ -127,7 +127,7 @@ async def list_job_images(call: Here, job_id: JobId, query: Annotated[PageQuery,
 
 @router.get("/v1/jobs/{job_id}/hosts", operation_id="jobs_hosts", summary="List the hosts of a job")
 async def list_job_hosts(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobHosts:
-    """At most 50: first those that images wait for, then those that took the most time."""
+    """At most 50: first those that are asked or waited for now, then those that took the most time."""
     job = await jobs.get(call.resources.db, job_id, user_id=call.user_id)
     found = await load_hosts(call.resources.db, job.id)
     return JobHosts(items=[host_view(use) for use in found[:MOST_HOSTS]], hosts_in_all=len(found))

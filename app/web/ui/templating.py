@@ -1,5 +1,6 @@
 """Templates of the pages: one environment that escapes everything, and the headers that every page has."""
 
+import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import Scope
 
 from app import formatting
+from app.explain.log_line import line_words
 from app.export_spec import describe
 from app.resources import product_version
 from app.web import cookies
@@ -74,6 +76,11 @@ def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
+def pretty(value: Any) -> str:
+    """A value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 def words(value: str) -> str:
     """A name of ours as words: ``too_small`` becomes ``too small``."""
     return value.replace("_", " ")
@@ -103,8 +110,10 @@ def _environment() -> Environment:
         "count": formatting.count,
         "duration": formatting.duration,
         "iso": iso,
+        "line_words": line_words,
         "number": formatting.number,
         "percent": percent,
+        "pretty": pretty,
         "shell": shlex.quote,
         "size": formatting.size,
         "tone": tone,

@@ -516,7 +516,7 @@ async def test_hosts_of_a_job_say_what_they_took_and_who_waits_for_them(client: 
         await images.update_many(connection, [deferred])
     hosts = (await client.get(f"/v1/jobs/{job.id}/hosts")).json()
     assert hosts["hosts_in_all"] == 2
-    assert [(host["host"], host["requests"], host["took_s"], host["waiting"], host["closed_until"]) for host in hosts["items"]] == [
+    assert [(host["host"], host["requests"], host["took_s"], host["deferred"], host["closed_until"]) for host in hosts["items"]] == [
         ("busy.example", 0, 0, 1, "2033-05-18T03:33:20Z"),
         ("origin.example", 1, 0.5, 0, None),
     ]

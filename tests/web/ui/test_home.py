@@ -25,7 +25,7 @@ async def test_home_shows_jobs_at_work_jobs_that_ended_and_datasets(browser: Bro
     assert f'href="/jobs/{running.id}"' in page
     assert f'href="/jobs/{ended.id}"' in page
     assert 'data-tone="dropped">failed' in page
-    assert f'src="/v1/images/{image_id}/thumbnail"' in page
+    assert f'src="/v1/images/{image_id}/thumbnail?placeholder=true"' in page
     assert "0 alive" in page
     assert "free of" in page
 

@@ -62,6 +62,15 @@ document.addEventListener("htmx:afterOnLoad", (event) => {
 
 const REFRESH_MS = 1000;
 
+const RECONNECT_MS = 3000;
+
+// The same stream from behind the last line that came, as the browser asks for it itself where a connection only broke.
+function behind(url, last) {
+  const whole = new URL(url, location);
+  if (last) whole.searchParams.set("after", last);
+  return whole.href;
+}
+
 function follow(url) {
   let timer = null;
   const refresh = () => {
@@ -70,6 +79,7 @@ function follow(url) {
       htmx.trigger(document.body, "progress");
     }, REFRESH_MS);
   };
+  let last = null;
   const source = new EventSource(url);
   source.addEventListener("open", () => {
     delete notice().dataset.kept;
@@ -79,11 +89,14 @@ function follow(url) {
   source.addEventListener("error", () => {
     notice().dataset.kept = "stream";
     showProblem("The connection to the server is lost. The page connects again by itself; the job goes on without it.");
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(behind(url, last)), RECONNECT_MS); // refused, not only broken
   });
   for (const name of ["snapshot", "progress", "event"]) source.addEventListener(name, refresh);
+  source.addEventListener("event", (event) => (last = event.lastEventId));
   source.addEventListener("bye", () => {
     source.close();
     refresh();
+    setTimeout(() => htmx.trigger(document.body, "ended"), REFRESH_MS);
   });
 }
 
@@ -103,6 +116,21 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (xhr.status >= 400 || !target.hasAttribute("data-live")) return;
   if (shown.get(target) === xhr.responseText) event.detail.shouldSwap = false;
   shown.set(target, xhr.responseText);
+});
+
+// Parts that come beside others (hx-swap-oob) are swapped only where they changed. A part with data-says tells screen readers its first line.
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { target, fragment } = event.detail;
+  if ((shown.get(target) ?? target.innerHTML) === fragment.innerHTML) event.detail.shouldSwap = false;
+  shown.set(target, fragment.innerHTML);
+});
+
+document.addEventListener("htmx:oobAfterSwap", (event) => {
+  const { target } = event.detail;
+  if (!target.hasAttribute("data-says")) return;
+  const words = target.querySelector(".state").textContent;
+  const said = document.getElementById("said");
+  if (said.textContent !== words) said.textContent = words;
 });
 
 document.addEventListener("DOMContentLoaded", () => {

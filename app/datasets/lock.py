@@ -14,9 +14,21 @@ from typing import IO, Any, Final, cast
 import errors
 from app import encoders, extras
 from app.datasets import versions
-from app.datasets.lock_format import SCHEMA_VERSION, Form, LockedDataset, LockedExport, LockedImage, LockHeader, Sealer
+from app.datasets.lock_format import (
+    PLAIN_VERSION,
+    SCHEMA_VERSION,
+    Form,
+    LockedDataset,
+    LockedExport,
+    LockedImage,
+    LockedRejection,
+    LockedReview,
+    LockHeader,
+    Sealer,
+)
 from app.db import Database, images, jobs, locked_images
 from app.db.exceptions import StateConflict
+from app.db.locked_images import Rejected
 from app.discovery.folders.place import published_url
 from app.domain import FOLDER_SOURCE, StoredImage
 from app.export_spec import ExportSpec
@@ -73,6 +85,8 @@ class Lock:
         while page := await self._page(last_id):
             yield await asyncio.to_thread(self._encode, page)
             last_id = page[-1].id
+        async for rejected in locked_images.rejected(self.db, self.dataset_id):
+            yield await asyncio.to_thread(self._encode_rejected, rejected)
         if self.sealer.images != self.header.images:
             raise StateConflict(f"dataset {self.dataset_id} changed while its lock was written; repeat it")
         yield self.sealer.end()
@@ -83,6 +97,9 @@ class Lock:
 
     def _encode(self, page: Sequence[StoredImage]) -> bytes:
         return b"".join(self.sealer.image(as_line(self.sealer.images, image, self.folder, self.header.recipe)) for image in page)
+
+    def _encode_rejected(self, page: Sequence[Rejected]) -> bytes:
+        return b"".join(self.sealer.rejection(as_rejection(row, self.folder)) for row in page)
 
 
 async def open_lock(resources: Resources, dataset_id: str, *, export: ExportSpec | None = None, export_format: str | None = None) -> Lock:
@@ -104,8 +121,9 @@ async def open_lock(resources: Resources, dataset_id: str, *, export: ExportSpec
     chosen = export or ExportSpec.of_build(spec)
     async with db.read() as connection:
         count, size_bytes = await locked_images.count_kept(connection, dataset_id)
+        is_reviewed = await locked_images.is_reviewed(connection, dataset_id)
     header = LockHeader(
-        pictrawl_lock=SCHEMA_VERSION,
+        pictrawl_lock=SCHEMA_VERSION if is_reviewed else PLAIN_VERSION,
         generator=f"pictrawl {product_version()}",
         dataset=LockedDataset(
             name=facts.name,
@@ -169,7 +187,22 @@ def as_line(index: int, image: StoredImage, folder: str | None, recipe: Compress
         what = f"image {image.id} was encoded for another dataset, which was merged into this one, and this one has no recipe for it"
         raise errors.ValidationError(f"{what}; lock the datasets that were merged, and merge their rebuilds")
     values: dict[str, Any] = {name: value for name in FIELDS if (value := getattr(image, name)) is not None}
-    return LockedImage(index=index, split=image.split or "train", form=_form(image), **_place(image, folder), **values)
+    return LockedImage(
+        index=index, split=image.split or "train", form=_form(image), review=_review(image), **_place(image, folder), **values
+    )
+
+
+def as_rejection(row: Rejected, folder: str | None) -> LockedRejection:
+    """Return the line of an image that a person took out; see `as_line`."""
+    values = {name: value for name in ("sha256", "source", "width", "height", "phash", "colour_grid") if (value := getattr(row, name))}
+    path = published_url(row.url, folder) if row.source == FOLDER_SOURCE and folder else row.url
+    return LockedRejection(at=row.reviewed_at, **({"url": row.url} if path == row.url else {"path": path}), **values)
+
+
+def _review(image: StoredImage) -> LockedReview | None:
+    if image.reviewed is None:
+        return None
+    return LockedReview(decision=cast(Any, image.reviewed), at=image.reviewed_at or 0.0, label=image.reviewed_label)
 
 
 def _place(image: StoredImage, folder: str | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ Owns what each line holds and how it is encoded. Knows no files, rows or jobs.
 
 import hashlib
 import re
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -18,10 +18,31 @@ from app.exports.provenance import Provenance, Seconds
 from app.rules import CompressionRules
 from downloader.url_guard import normalise
 
-__all__ = ["MARK", "SCHEMA_VERSION", "Form", "LockEnd", "LockHeader", "LockedDataset", "LockedExport", "LockedImage", "Sealer", "is_inside"]
+__all__ = [
+    "MARK",
+    "PLAIN_VERSION",
+    "REJECTED",
+    "SCHEMA_VERSION",
+    "Form",
+    "LockEnd",
+    "LockHeader",
+    "LockedDataset",
+    "LockedExport",
+    "LockedImage",
+    "LockedRejection",
+    "LockedReview",
+    "Sealer",
+    "is_inside",
+]
 
-SCHEMA_VERSION: Final = 1
-"""Of a lock; increased when readers of the old version would misread the new one."""
+SCHEMA_VERSION: Final = 2
+"""The newest of a lock; increased when readers of the old version would misread the new one. 2 has decisions of people."""
+
+PLAIN_VERSION: Final = 1
+"""Of a lock without any, which earlier versions of pictrawl read."""
+
+REJECTED: Final = "rejected"
+"""The only field of a line about an image that a person took out."""
 
 MARK: Final = "pictrawl_lock"
 """The first field of a header, with the schema version; no list has it."""
@@ -113,6 +134,50 @@ LockedBox = Annotated[dict[str, Any], AfterValidator(_check_box)]
 """A box as its row has it, number for number."""
 
 
+class LockedReview(_Part):
+    """What a person decided about a kept image, and when; who it was stays where it was decided.
+
+    Attributes:
+        label: the one that they gave it.
+    """
+
+    decision: Literal["keep", "relabel", "replaced", "changed"]
+    at: Seconds
+    label: str | None = Field(None, max_length=100)
+
+
+class LockedRejection(_Part):
+    """An image that a person took out, which a later version of the rebuilt dataset must not take in again; nor a copy of it.
+
+    Attributes:
+        url, path: as in :class:`LockedImage`.
+        phash, colour_grid: by which copies are found.
+    """
+
+    url: str | None = Field(None, min_length=1, max_length=8192)
+    path: str | None = Field(None, min_length=1, max_length=8192)
+    sha256: Digest
+    source: str = Field(min_length=1, max_length=40)
+    at: Seconds
+    width: Pixels | None = None
+    height: Pixels | None = None
+    phash: str | None = Field(None, pattern="^[0-9a-f]{16}$")
+    colour_grid: str | None = Field(None, pattern="^[0-9a-f]{96}$")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.url is None) is (self.path is None):
+            raise ValueError("must have a url or a path")
+        if self.url is not None:
+            try:
+                normalise(self.url)
+            except errors.InvalidURLError as exc:
+                raise ValueError(f"is no URL: {exc}") from exc
+        if self.path is not None and not is_inside(self.path):
+            raise ValueError("leads out of the folder")
+        return self
+
+
 class LockedImage(_Part):
     """A line in between: one kept image. What is not known of it is left out.
 
@@ -153,6 +218,7 @@ class LockedImage(_Part):
     extra: dict[str, Any] | None = None
     stated: dict[str, Any] | None = None
     form: Form | None = None
+    review: LockedReview | None = None
 
     @field_validator("url")
     @classmethod
@@ -217,13 +283,20 @@ class Sealer:
         self.images += 1
         return self._seal(image, exclude_none=True)
 
+    def rejection(self, rejection: LockedRejection) -> bytes:
+        """A line about an image that a person took out; they stand behind the images."""
+        return self._seal_values({REJECTED: rejection.model_dump(mode="json", exclude_none=True)})
+
     def end(self) -> bytes:
         """The last line."""
         return orjson.dumps(LockEnd(images=self.images, lines_sha256=self.digest).model_dump()) + b"\n"
 
     def _seal(self, part: _Part, *, exclude_none: bool = False) -> bytes:
+        return self._seal_values(part.model_dump(mode="json", exclude_none=exclude_none))
+
+    def _seal_values(self, values: dict[str, Any]) -> bytes:
         try:
-            line = orjson.dumps(part.model_dump(mode="json", exclude_none=exclude_none)) + b"\n"
+            line = orjson.dumps(values) + b"\n"
         except (TypeError, UnicodeEncodeError) as exc:  # half of a surrogate pair, or a number beyond 64 bits
             raise errors.ValidationError(f"image {self.images} of the dataset cannot be written into a lock: {exc}") from exc
         self._hash.update(line)

@@ -17,12 +17,12 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 import errors
-from app.datasets.lock_format import MARK, SCHEMA_VERSION, LockedImage, LockEnd, LockHeader
+from app.datasets.lock_format import MARK, REJECTED, SCHEMA_VERSION, LockedImage, LockedRejection, LockEnd, LockHeader
 from app.discovery.lists import streams
 from app.formatting import clipped, count, number
 from app.validation_errors import requirement
 
-__all__ = ["CheckedLock", "check_lock", "read_images"]
+__all__ = ["CheckedLock", "check_lock", "read_images", "read_rejections"]
 
 MAX_LINE_BYTES: Final = 4 << 20
 """Of one line; the longest have many further columns of a list."""
@@ -72,7 +72,7 @@ def check_lock(path: Path, version: str, *, where: str | None = None) -> Checked
         first = next(lines, (1, b""))
         header = _header(where, first[1], version)
         seal = hashlib.sha256(first[1] + b"\n")
-        places, local, end = array("Q"), 0, None
+        places, local, end, has_rejections = array("Q"), 0, None, False
         for at, line in lines:
             if end is not None:
                 raise _damaged(where, at, "stands behind the last line of the lock")
@@ -80,7 +80,14 @@ def check_lock(path: Path, version: str, *, where: str | None = None) -> Checked
             if "lines_sha256" in values:
                 end = _parse(LockEnd, where, at, values)
                 continue
+            if REJECTED in values:
+                _parse_rejection(where, at, values)
+                has_rejections = True
+                seal.update(line + b"\n")
+                continue
             image = _parse(LockedImage, where, at, values)
+            if has_rejections:
+                raise _damaged(where, at, "is an image behind those that a person took out")
             if image.index != len(places):
                 raise _damaged(where, at, f"has index {image.index} where {len(places)} is next: a line is missing, or they are unsorted")
             places.append(_key(image))
@@ -97,9 +104,26 @@ def read_images(path: Path, packing: str, *, skip: int = 0) -> Generator[LockedI
     with closing(_lines(path, packing, where)) as lines:
         for at, line in islice(lines, 1 + skip, None):
             values = _object(where, at, line)
-            if "lines_sha256" in values:
+            if "lines_sha256" in values or REJECTED in values:
                 return
             yield _parse(LockedImage, where, at, values)
+
+
+def read_rejections(path: Path, packing: str, *, skip: int) -> Generator[LockedRejection, None, None]:
+    """Yield what a person took out, of a lock that was checked before and has so many images."""
+    where = f"the lock {path}"
+    with closing(_lines(path, packing, where)) as lines:
+        for at, line in islice(lines, 1 + skip, None):
+            values = _object(where, at, line)
+            if "lines_sha256" in values:
+                return
+            yield _parse_rejection(where, at, values)
+
+
+def _parse_rejection(where: str, at: int, values: dict[str, Any]) -> LockedRejection:
+    if len(values) != 1 or not isinstance(values[REJECTED], dict):
+        raise _damaged(where, at, f"{REJECTED} must be an object, and stand alone")
+    return _parse(LockedRejection, where, at, values[REJECTED])
 
 
 def _packing_of(path: Path) -> str:

@@ -67,8 +67,8 @@ def line(index: int, **values: Any) -> bytes:
         (b'{"url": "https://example.org/a.jpg"}\n', "is no lock"),
         (b"[1]\n", "is no lock"),
         (
-            orjson.dumps({"pictrawl_lock": 2, "generator": "pictrawl 9.9", "new": 1}) + b"\n",
-            "has schema version 2, written by pictrawl 9.9, and pictrawl 1.0 reads up to 1; upgrade pictrawl",
+            orjson.dumps({"pictrawl_lock": 3, "generator": "pictrawl 9.9", "new": 1}) + b"\n",
+            "has schema version 3, written by pictrawl 9.9, and pictrawl 1.0 reads up to 2; upgrade pictrawl",
         ),
         (reseal([orjson.dumps({"pictrawl_lock": "x"}), *LINES[1:]]), "line 1 pictrawl_lock must be a whole number"),
         (reseal([orjson.dumps({**HEADER, "provenance": {"schema_version": 9}}), *LINES[1:]]), "line 1 provenance cannot be read"),

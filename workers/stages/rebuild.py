@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from app import encoders
 from app.datasets.forget import TombstoneIndex
-from app.datasets.lock_format import Form, LockedImage, LockHeader
-from app.datasets.lock_reading import read_images
+from app.datasets.lock_format import Form, LockedImage, LockedRejection, LockHeader
+from app.datasets.lock_reading import read_images, read_rejections
 from app.datasets.stored_bytes import ANY_IMAGE
 from app.db import images, jobs, lifecycle, locked_images, new_id, tombstones
 from app.db.image_search import Likeness
@@ -26,6 +27,7 @@ from app.inputs import LockSpec
 from app.job_states import UnitKind
 from app.rules import CompressionRules
 from app.storage import paths
+from downloader.url_guard import normalise
 from errors import as_evidence
 from logging_setup import get_logger
 from workers.stages.compress import output_columns, write_rows
@@ -60,8 +62,27 @@ async def list_images(unit: ClaimedUnit, search: Search, lock: LockSpec) -> None
                 if unit.stop.is_set():
                     await unit.release()
                     return
+        await _insert_rejected(unit, search.id, path, lock, skip, folder)
     async with unit.transaction() as connection:
         await jobs.advance_search(connection, search.id, cursor=str(skip), is_exhausted=True, found=0, new=0, bad=0, note=None)
+
+
+async def _insert_rejected(unit: ClaimedUnit, search_id: str, path: Path, lock: LockSpec, images_read: int, folder: str) -> None:
+    """Insert what a person took out before the lock was written, so that no later version takes it in."""
+    job = unit.job
+    with closing(read_rejections(path, lock.packing, skip=images_read)) as found:
+        while page := await asyncio.to_thread(lambda: [as_rejected(one, folder) for one in islice(found, PAGE)]):
+            async with unit.transaction() as connection:
+                await locked_images.add_rejected(connection, dataset_id=job.dataset_id, job_id=job.id, search_id=search_id, rows=page)
+            log.info("lock.rejected", images=len(page))
+
+
+def as_rejected(found: LockedRejection, folder: str) -> Row:
+    """Return the columns of an image that a person took out; see `as_pending`."""
+    url = found.url or f"{file_url(folder)}/{found.path}"
+    key = images.url_digest(normalise(found.url) if found.url is not None else url)
+    values = found.model_dump(exclude={"url", "path", "at"})
+    return values | {"url": url, "url_key": key, "rank": 0, "reviewed_at": found.at}
 
 
 def _take(found: Iterator[LockedImage], folder: str, forgotten: TombstoneIndex) -> list[Row]:
@@ -82,7 +103,9 @@ def as_pending(image: LockedImage, folder: str) -> Row:
     Args:
         folder: absolute path of the one that images without a URL lie in.
     """
-    values = image.model_dump(exclude={"index", "url", "path", "form", "sha256", "size_bytes", "media_type"})
+    values = image.model_dump(exclude={"index", "url", "path", "form", "review", "sha256", "size_bytes", "media_type"})
+    review = image.review
+    values |= {"reviewed": review and review.decision, "reviewed_at": review and review.at, "reviewed_label": review and review.label}
     form = image.form.model_dump() if image.form else dict.fromkeys(Form.model_fields)
     url = image.url or f"{file_url(folder)}/{image.path}"
     values |= {f"out_{name}": value for name, value in form.items() if name != "changes"} | {"changes": form["changes"]}

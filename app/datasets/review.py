@@ -26,6 +26,7 @@ from app.spec import JobSpec
 from logging_setup import get_logger
 
 __all__ = [
+    "DECIDABLE",
     "MAX_REFUSED",
     "PAGE",
     "Decision",
@@ -79,12 +80,14 @@ class Targets:
 
     Attributes:
         expected: how many images the reviewer was told that match.
+        only_open: whether only those match about which nobody has decided.
     """
 
     images: Sequence[Seen] = ()
     matching: ImageFilter | None = None
     where: str | None = None
     expected: int | None = None
+    only_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ async def _targets(resources: Resources, dataset_id: str, targets: Targets) -> l
         return list({seen.image_id: seen for seen in targets.images}.values())
     test = parse(targets.where) if targets.where else None
     found: list[Seen] = []
-    async for page in reviews.matching(resources.db, dataset_id, targets.matching or ImageFilter(), DECIDABLE):
+    async for page in reviews.matching(resources.db, dataset_id, targets.matching or ImageFilter(), DECIDABLE, only_open=targets.only_open):
         taken = (image for image in page if test is None or test.matches(image))
         found += [Seen(image.id, image.state, image.review_id, has_review_id=True) for image in taken]
     if targets.expected is not None and len(found) != targets.expected:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 
 from app.db import images, paging, tables
 from app.db.engine import Connection, Database, db_now
@@ -18,14 +18,18 @@ __all__ = [
     "add",
     "adopt",
     "are_since",
+    "before",
+    "count",
     "lock_dataset",
     "lock_images",
     "matching",
     "of_batch",
     "of_image",
     "page",
+    "queue",
     "read_images",
     "reviewed_in_batch",
+    "size_of_batch",
     "void",
 ]
 
@@ -72,16 +76,65 @@ async def read_images(connection: Connection, dataset_id: str, ids: Sequence[int
 
 
 async def matching(
-    db: Database, dataset_id: str, wanted: ImageFilter, states: Iterable[ImageState], *, page: int = 1_000
+    db: Database, dataset_id: str, wanted: ImageFilter, states: Iterable[ImageState], *, only_open: bool = False, page: int = 1_000
 ) -> AsyncIterator[list[StoredImage]]:
-    """Yield pages of the images of a dataset that match a filter and have bytes, by state and id."""
+    """Yield pages of the images of a dataset that match a filter and have bytes, by state and id.
+
+    Args:
+        only_open: only those about which nobody has decided, or whose bytes are others since.
+    """
     c = tables.images.c
-    conditions = [c.dataset_id == dataset_id, c.sha256.is_not(None), *replace(wanted, dataset_id=None, state=None).conditions()]
     async with db.read() as connection:
-        for state in [state for state in states if wanted.state in (None, state)]:
-            query = select(*images.STORED).where(c.state == state, *conditions)
+        for place in _places(dataset_id, wanted, states, only_open):
+            query = select(*images.STORED).where(*place)
             async for rows in paging.pages_by_key(connection, query, c.id, page):
                 yield [images.as_image(row) for row in rows]
+
+
+def _places(dataset_id: str, wanted: ImageFilter, states: Iterable[ImageState], only_open: bool) -> list[list[ColumnElement[bool]]]:
+    """The conditions of the images that match, those of one state each, so that an index has them in the order of their ids."""
+    c = tables.images.c
+    conditions = [c.dataset_id == dataset_id, c.sha256.is_not(None), *replace(wanted, dataset_id=None, state=None).conditions()]
+    if only_open:
+        conditions.append(or_(c.reviewed.is_(None), c.reviewed == Reviewed.CHANGED))
+    return [[c.state == state, *conditions] for state in states if wanted.state in (None, state)]
+
+
+async def queue(
+    db: Database, dataset_id: str, wanted: ImageFilter, states: Iterable[ImageState], *, only_open: bool, from_id: int, limit: int
+) -> list[StoredImage]:
+    """Return the next images that match, by id from one on."""
+    c = tables.images.c
+    found: list[StoredImage] = []
+    async with db.read() as connection:
+        for place in _places(dataset_id, wanted, states, only_open):
+            query = select(*images.STORED).where(*place, c.id >= from_id).order_by(c.id).limit(limit)
+            found += [images.as_image(row) for row in (await connection.execute(query)).all()]
+    return sorted(found, key=lambda image: image.id)[:limit]
+
+
+async def before(db: Database, dataset_id: str, wanted: ImageFilter, states: Iterable[ImageState], image_id: int) -> int | None:
+    """Return the image that matches and comes before another, decided or not."""
+    c = tables.images.c
+    places = _places(dataset_id, wanted, states, only_open=False)
+    async with db.read() as connection:
+        queries = [select(func.max(c.id)).where(*place, c.id < image_id) for place in places]
+        found = [(await connection.execute(query)).scalar_one() for query in queries]
+    return max(filter(None, found), default=None)
+
+
+async def count(db: Database, dataset_id: str, wanted: ImageFilter, states: Iterable[ImageState], *, only_open: bool) -> int:
+    """Count the images that match."""
+    places = _places(dataset_id, wanted, states, only_open)
+    async with db.read() as connection:
+        counts = [await connection.execute(select(func.count()).select_from(tables.images).where(*place)) for place in places]
+        return sum(int(found.scalar_one()) for found in counts)
+
+
+async def size_of_batch(connection: Connection, batch_id: str) -> int:
+    """Count the decisions of a batch."""
+    query = select(func.count()).select_from(tables.reviews).where(tables.reviews.c.batch_id == batch_id)
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def add(

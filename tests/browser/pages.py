@@ -39,6 +39,8 @@ PAGES: Mapping[str, Shown] = {
     "/jobs": Shown("jobs"),
     "/jobs/{job_id}": Shown("job"),
     "/jobs/{job_id}/log": Shown("job-log"),
+    "/datasets/{dataset_id}/review": Shown("review"),
+    "/datasets/{dataset_id}/duplicates": Shown("duplicates"),
     "/docs": Shown("docs", is_open=True, has_twin=False),
     "/fleet": Shown("fleet"),
     "/signin": Shown("sign-in", is_open=True, has_twin=False),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Path, Query
 from pydantic import Field, model_validator
@@ -22,7 +22,7 @@ from app.strict import Strict
 from app.web.api.conventions import Call, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, Text, View, at, may_fail
 from app.web.api.images import Image, image_view
 
-__all__ = ["Matching", "NewReview", "SeenImage", "make_review", "router"]
+__all__ = ["ImageNumber", "Matching", "NewReview", "SeenImage", "list_duplicates", "router", "run_review", "run_undo"]
 
 router = APIRouter(tags=["reviews"])
 
@@ -54,12 +54,15 @@ class Matching(Strict):
     source: Text | None = Field(None, max_length=40)
     label: Text | None = Field(None, max_length=100)
     split: Text | None = Field(None, max_length=32)
+    reviewed: Literal[False] | None = Field(
+        None, description="false: only images about which nobody has decided, or whose bytes are others since."
+    )
     where: Text | None = Field(None, min_length=1, max_length=4000, description="A selection, as in `width < 200 and label = cat`.")
 
     def as_targets(self, expected: int | None) -> Targets:
         """For the decision."""
         matching = ImageFilter(state=self.status, reason=self.reason, source=self.source, label=self.label, split=self.split)
-        return Targets(matching=matching, where=self.where, expected=expected)
+        return Targets(matching=matching, where=self.where, expected=expected, only_open=self.reviewed is False)
 
 
 class NewReview(Strict):
@@ -155,21 +158,25 @@ async def create_review(
 
     Where the only image is left alone, that is the answer: 404, 409 or 422.
     """
-    return await make_review(call, dataset_id, body, call.caller(key, body))
+    outcome = await run_review(call, dataset_id, body, call.caller(key, body))
+    if len(body.images or ()) == 1 and outcome.refusals:
+        raise _REFUSALS[outcome.refusals[0].code](outcome.refusals[0].why)
+    return outcome_view(outcome)
 
 
-async def make_review(call: Call, dataset_id: str, body: NewReview, caller: Caller) -> ReviewOutcome:
-    """Decide, and say what came of it."""
+async def run_review(call: Call, dataset_id: str, body: NewReview, caller: Caller) -> Outcome:
+    """Decide, for the API and the pages."""
     targets = body.targets()
     if body.action in (ReviewAction.KEEP_INSTEAD, ReviewAction.SPLIT_GROUP):
         step = duplicates.keep_instead if body.action is ReviewAction.KEEP_INSTEAD else duplicates.split_group
-        outcome = await step(call.resources, dataset_id, targets.images[0], note=body.note, caller=caller)
-    else:
-        decision = Decision(body.action, body.label, body.note)  # type: ignore[arg-type]
-        outcome = await decide(call.resources, dataset_id, decision, targets, caller=caller)
-    if len(targets.images) == 1 and outcome.refusals:
-        raise _REFUSALS[outcome.refusals[0].code](outcome.refusals[0].why)
-    return outcome_view(outcome)
+        return await step(call.resources, dataset_id, targets.images[0], note=body.note, caller=caller)
+    decision = Decision(body.action, body.label, body.note)  # type: ignore[arg-type]
+    return await decide(call.resources, dataset_id, decision, targets, caller=caller)
+
+
+async def run_undo(call: Call, review_id: str) -> Outcome:
+    """Take a review back, for the pages."""
+    return await undo(call.resources, review_id, caller=call.caller())
 
 
 _REFUSALS: dict[str, type[errors.PictrawlError]] = {

@@ -21,14 +21,18 @@ import errors
 
 __all__ = ["Holder", "Workspace", "parse_holder"]
 
-LOCK, WAKE = "lock", "wake"
-"""Names in the folder: the file whose lock the holder has, and the named pipe that it reads ids of jobs from."""
+LOCK, WAKE, SERVER = "lock", "wake", "server"
+"""Names in the folder: the file whose lock the holder has, the named pipe that it reads ids of jobs from, and the file whose lock a server
+of its pages has.
+"""
 
 READ_BYTES = 65_536
 """The capacity of a pipe on Linux."""
 
 DESCRIBED = ("pid", "command", "version", "database", "settings")
 """Fields of :class:`Holder` in the lock file, besides the jobs."""
+
+SERVER_URL = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 JOB_ID = re.compile(rb"job_[0-9a-f]{32}")
 
@@ -180,6 +184,43 @@ class Workspace:
                 loop.remove_reader(pipe)
                 (self.folder / WAKE).unlink(missing_ok=True)
                 os.close(pipe)
+
+    @contextmanager
+    def serving(self, url: str) -> Iterator[None]:
+        """Record, for the body's time, that the pages of this workspace are at this URL. Of several servers the first one is recorded.
+
+        Where the folder is another user's, nothing is.
+        """
+        record = None
+        with suppress(OSError):
+            record = os.open(self.folder / SERVER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        if record is None:
+            yield
+            return
+        try:
+            is_first = _lock_exclusively(record)
+            if is_first:
+                os.pwrite(record, url.encode(), 0)
+                os.ftruncate(record, len(url.encode()))
+            yield
+            if is_first:
+                os.ftruncate(record, 0)
+        finally:
+            os.close(record)
+
+    def find_url(self) -> str | None:
+        """Where a server shows this workspace; ``None`` where none does. What a dead one left, or another user wrote, is passed over."""
+        try:
+            record = os.open(self.folder / SERVER, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
+            if os.fstat(record).st_uid not in (os.geteuid(), 0) or _lock_shared(record):
+                return None
+            url = os.pread(record, READ_BYTES, 0).decode("ascii", "replace")
+            return url if SERVER_URL.fullmatch(url) else None
+        finally:
+            os.close(record)
 
     def _describe(self) -> None:
         """Write who holds the workspace, as one line in one write, so that a reader sees the line before or the line after."""

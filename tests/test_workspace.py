@@ -169,3 +169,59 @@ def test_the_workspace_of_a_killed_process_is_free(tmp_path: Path) -> None:
     assert mine.find_holder() is None
     assert mine.take()
     mine.release()
+
+
+URL = "http://127.0.0.1:8080"
+
+
+def test_the_server_of_a_workspace_is_found_while_it_serves(tmp_path: Path) -> None:
+    """By every process, whoever works; of two servers the first; afterwards there is none."""
+    other = build(tmp_path)
+    assert other.find_url() is None
+    with serve(tmp_path).serving(URL):
+        assert other.find_url() == URL
+        with other.serving("http://127.0.0.1:9999"):
+            assert other.find_url() == URL
+        assert other.find_url() == URL
+    assert other.find_url() is None
+    with other.serving("http://[::1]:80"):
+        assert serve(tmp_path).find_url() == "http://[::1]:80"
+
+
+def test_the_record_of_a_dead_server_is_passed_over(tmp_path: Path) -> None:
+    """The kernel released its lock; what the file still says is of no account, and the next server takes its place."""
+    (tmp_path / "server").write_text("http://127.0.0.1:65000/of-the-dead-one")
+    assert build(tmp_path).find_url() is None
+    with serve(tmp_path).serving(URL):
+        assert build(tmp_path).find_url() == URL
+
+
+@pytest.mark.parametrize(
+    "text", ["", "javascript:alert(1)", "http://a\x1b[2J", "http://user@host", "http://127.0.0.1:8080/\nhttp://evil", "é"]
+)
+def test_a_record_that_is_no_address_is_passed_over(tmp_path: Path, text: str) -> None:
+    """It ends on a terminal."""
+    with serve(tmp_path).serving(URL):
+        (tmp_path / "server").write_text(text)
+        assert build(tmp_path).find_url() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
+def test_what_another_user_recorded_is_passed_over(tmp_path: Path) -> None:
+    """The folder may be shared; the address would be theirs."""
+    with serve(tmp_path).serving(URL):
+        os.chown(tmp_path / "server", 12345, 12345)
+        assert build(tmp_path).find_url() is None
+
+
+def test_a_folder_that_cannot_be_written_records_no_server(tmp_path: Path) -> None:
+    """The server runs all the same: another user's folder, none at all, or a link or a pipe in its place."""
+    with serve(tmp_path / "nowhere").serving(URL):
+        assert build(tmp_path / "nowhere").find_url() is None
+    (tmp_path / "server").symlink_to(tmp_path / "elsewhere")
+    with serve(tmp_path).serving(URL):
+        assert build(tmp_path).find_url() is None
+    assert not (tmp_path / "elsewhere").exists()
+    (tmp_path / "server").unlink()
+    os.mkfifo(tmp_path / "server")
+    assert build(tmp_path).find_url() is None

@@ -22,7 +22,7 @@ from app.cli.build_pages import CRAWL_OPTIONS, read_pages
 from app.cli.delivery import Destination, check_output, parse_output
 from app.cli.failures import UsageError
 from app.cli.list_input import Columns, UrlList, note_columns, open_url_list, warn_of_bad_lines
-from app.cli.options import Cli, with_options_of
+from app.cli.options import Cli, parse_ui, with_options_of
 from app.cli.plan import show_folder_plan, show_list_plan, show_pages_plan, show_plan
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import run, warn_without_workers
@@ -75,6 +75,9 @@ def build(cli: Cli, **options: Any) -> int:
 async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | None = None) -> int:
     """Run a build; ``more`` are settings by dotted name that win over the user's."""
     settings = load_settings(cli, options.settings | dict(more or {}))
+    ui_port = parse_ui(options.ui, options.port)
+    if options.ui and (options.detach or options.dry_run):
+        raise UsageError(f"--ui has no effect with --{'detach' if options.detach else 'dry-run'}", "`pictrawl serve` shows the pages")
     if options.keywords_file == STDIN and STDIN in (options.urls or []):
         raise UsageError("--keywords-file - and --urls - both read stdin", "a build takes keywords or a list")
     columns = Columns(options.url_col, options.caption_col, options.label_col, options.license_col, options.group_col, options.keep_col)
@@ -87,7 +90,9 @@ async def run_build(cli: Cli, options: BuildOptions, more: Mapping[str, Any] | N
             note_columns(cli, urls)
         if plan.folder is not None:
             folder_input.note_contents(cli, plan.folder)
-        async with open_runner(cli, settings, "build", given=options.settings, detached=options.detach, prestart=True) as runner:
+        async with open_runner(
+            cli, settings, "build", given=options.settings, detached=options.detach, prestart=True, ui_port=ui_port
+        ) as runner:
             if options.detach:
                 return await _submit_only(runner, plan, urls)
             await _note_unfinished(runner)
@@ -277,8 +282,10 @@ async def _submit_only(runner: JobRunner, plan: BuildPlan, urls: UrlList | None)
     if holder is not None and not holder.is_service:
         who += ", which works on it until its own job has ended"
     text = f"job {job_id} {who}\n  watch      pictrawl jobs watch {job_id}\n  deliver    pictrawl resume {job_id}"
+    page = runner.page_of(job_id)
+    text += f"\n  page       {page}" if page else ""
     (job,) = await mark_unattended(runner.resources.db, workspace, [await jobs.get(runner.resources.db, job_id)])
-    runner.cli.result(text, {"job_id": job_id, "status": "pending", "waiting_for": job.waiting_for}, brief=job_id)
+    runner.cli.result(text, {"job_id": job_id, "status": "pending", "waiting_for": job.waiting_for, "url": page}, brief=job_id)
     return 0
 
 

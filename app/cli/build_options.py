@@ -171,6 +171,8 @@ class BuildOptions:
     contact: Annotated[Text, _politeness("--contact", metavar="MAIL|URL", help=CONTACT)] = None
     no_robots: Annotated[bool, _politeness("--no-robots", help="Ignore robots.txt; only for your own hosts.")] = False
     dry_run: Annotated[bool, _option("Run", "--dry-run", help=DRY_RUN)] = False
+    ui: Annotated[bool, _option("Run", "--ui", help="Serve the pages on 127.0.0.1 while the build runs.")] = False
+    port: Annotated[Count, _option("Run", "--port", metavar="PORT", help="Port of --ui (a free one).")] = None
     detach: Annotated[bool, _option("Run", "--detach", help="Only submit the job; a running worker or server does it.")] = False
 
     @property

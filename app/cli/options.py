@@ -25,11 +25,14 @@ __all__ = [
     "Limit",
     "Overwrite",
     "Progress",
+    "Ui",
+    "UiPort",
     "Yes",
     "parse_choice",
     "parse_name",
     "parse_path",
     "parse_text",
+    "parse_ui",
     "with_global_options",
     "with_options_of",
 ]
@@ -78,7 +81,24 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", "-n", min=1, metavar="N", help="At most N items; without it a page on a terminal, all where redirected."),
 ]
+Ui = Annotated[bool, typer.Option("--ui", help="Serve the pages on 127.0.0.1 while the command runs.")]
+UiPort = Annotated[int | None, typer.Option("--port", metavar="PORT", help="Port of --ui (a free one).")]
 Cursor = Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Start behind the last page's end.")]
+
+
+def parse_ui(ui: bool, port: int | None) -> int | None:
+    """The port of the pages, 0 for a free one; ``None`` where none are wanted.
+
+    Raises:
+        UsageError: a port without pages, or none.
+    """
+    if not ui:
+        if port is not None:
+            raise UsageError(f"--port {port} has no effect without --ui", "add --ui, or leave it out")
+        return None
+    if port is not None and not 0 <= port <= 65535:
+        raise UsageError(f"--port {port} is no port", "0 to 65535; without it a free one is taken")
+    return port or 0
 
 
 @dataclass(slots=True)

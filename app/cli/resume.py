@@ -8,7 +8,7 @@ import typer
 
 from app.cli.delivery import Destination, check_folders, destination_of, exported_id, is_delivered, is_undelivered
 from app.cli.failures import UsageError
-from app.cli.options import Cli, Overwrite, parse_path
+from app.cli.options import Cli, Overwrite, Ui, UiPort, parse_path, parse_ui
 from app.cli.runner import JobRunner, open_runner
 from app.cli.session import require_workspace, run
 from app.cli.settings import load_settings
@@ -42,19 +42,21 @@ def resume(
     job: Annotated[str | None, typer.Argument(metavar="JOB", help="Default: the newest job that can continue.", show_default=False)] = None,
     output: Output = None,
     overwrite: Overwrite = False,
+    ui: Ui = False,
+    port: UiPort = None,
 ) -> int:
     """Continue a job that was interrupted or failed.
 
     Its dataset is delivered to the folder that the build named. No URL that has an outcome
     is requested again. Settings that were options of the build must be given again.
     """
-    return run(_resume(cli, job, output, overwrite))
+    return run(_resume(cli, job, output, overwrite, parse_ui(ui, port)))
 
 
-async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: bool) -> int:
+async def _resume(cli: Cli, job_id: str | None, output: Path | None, overwrite: bool, ui_port: int | None) -> int:
     settings = load_settings(cli)
     require_workspace(settings)
-    async with open_runner(cli, settings, "resume") as runner:
+    async with open_runner(cli, settings, "resume", ui_port=ui_port) as runner:
         db = runner.resources.db
         job = await jobs.get(db, await lookup.job_id(db, job_id)) if job_id else await _newest(db)
         destination = _destination(job, output, overwrite)

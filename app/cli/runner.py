@@ -47,6 +47,7 @@ class JobRunner:
     Attributes:
         decoders: decoder processes that were started early.
         last: the last snapshot of the job that is followed.
+        own_url: where this process shows the pages, with ``--ui``.
     """
 
     cli: Cli
@@ -56,6 +57,13 @@ class JobRunner:
     decoders: DecoderPool | None = None
     job_id: str | None = None
     last: Snapshot | None = None
+    own_url: str | None = None
+
+    def page_of(self, job_id: str) -> str | None:
+        """The page of a job, where a server shows this workspace."""
+        workspace = self.resources.workspace
+        url = self.own_url or (workspace.find_url() if workspace is not None else None)
+        return f"{url}/jobs/{job_id}" if url else None
 
     @property
     def works_itself(self) -> bool:
@@ -69,6 +77,8 @@ class JobRunner:
         """
         async with self._workers() as (hosts, loops):
             self.job_id = job_id = await start()
+            if (page := self.page_of(job_id)) is not None:
+                self.cli.note(f"  page       {page}")
             watch = HolderWatch(self.cli, self.resources, job_id)
             last = await self._follow(f"{title}  {job_id}", job_id, hosts, loops, watch.has_gone)
         if not last.job.is_final and self.interrupts.code is None:
@@ -122,7 +132,8 @@ class JobRunner:
         delivered = await self.deliver(job, destination) if job.is_final else {}
         report = await load_report(db, job_id, delivered=delivered, interrupted=self.interrupts.code)
         text = report.summary(workspace_options=self.cli.workspace_options)
-        self.cli.result(text, report.document(), brief=str(delivered.get(report.exports[0].id, job_id) if report.exports else job_id))
+        document = report.document() | {"url": None if self.own_url else self.page_of(job_id)}  # the own pages end with this command
+        self.cli.result(text, document, brief=str(delivered.get(report.exports[0].id, job_id) if report.exports else job_id))
         await self._clean_daily()
         return report.code
 
@@ -200,13 +211,21 @@ def log_what_is_not_checked(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_runner(
-    cli: Cli, settings: Settings, command: str, *, given: Mapping[str, Any] = {}, detached: bool = False, prestart: bool = False
+    cli: Cli,
+    settings: Settings,
+    command: str,
+    *,
+    given: Mapping[str, Any] = {},
+    detached: bool = False,
+    prestart: bool = False,
+    ui_port: int | None = None,
 ) -> AsyncIterator[JobRunner]:
     """Open everything that a job needs; on the embedded default take the workspace, unless another process works on it.
 
     Args:
         given: the settings that options of the command were given for, by dotted name.
         detached: the job is only submitted: run no worker, and do not take the workspace.
+        ui_port: serve the pages there while it is open; 0 for a free port.
         prestart: start the decoder processes first. They import for as long as the database, the queue and the first requests take.
     """
     configure_logging(cli, settings, default="WARNING")
@@ -234,6 +253,11 @@ async def open_runner(
         await stack.enter_async_context(recording(resources.db))
         runner = JobRunner(cli, settings, resources, interrupts, decoders)
         interrupts.on_first, interrupts.on_second = runner.say_stopping, runner.say_stopped
+        if ui_port is not None:
+            from app.cli.pages import serve_pages  # with it comes FastAPI, which no other build waits for
+
+            runner.own_url = await stack.enter_async_context(serve_pages(cli, resources, ui_port))
+            cli.note(f"pages on {runner.own_url}, as long as this command runs")
         yield runner
 
 

@@ -1,7 +1,6 @@
 """``pictrawl serve``: the API, until a signal."""
 
 import asyncio
-import errno
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Annotated
@@ -10,9 +9,9 @@ import typer
 
 from app import web
 from app.cli import exit_codes
-from app.cli.failures import UsageError
 from app.cli.holder import claim_workspace, open_workspace
 from app.cli.options import Cli
+from app.cli.pages import LOOPBACK, cannot_listen, origin_of
 from app.cli.runner import log_what_is_not_checked, open_job_resources
 from app.cli.session import Interrupts, configure_logging, run
 from app.cli.settings import load_settings
@@ -30,6 +29,9 @@ log = get_logger(__name__)
 
 TAKE_S = 0.5
 """Seconds between two tries to take a workspace on which another process works."""
+
+
+REACHED_AT = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - from where this machine reaches a server that listens everywhere
 
 
 def serve(
@@ -63,17 +65,18 @@ async def _serve(cli: Cli, settings: Settings, *, with_worker: bool) -> int:
         elif workspace is not None and with_worker:
             await stack.enter_async_context(_standing_by(resources, workspace, interrupts.stopped))
 
+        host = settings.serve.host
+
         def started(port: int) -> None:
-            url = f"http://{settings.serve.host}:{port}"
+            url = origin_of(host, port)
+            if workspace is not None:
+                stack.enter_context(workspace.serving(origin_of(REACHED_AT.get(host, host), port)))
             cli.result(f"serving on {url}", {"url": url, "port": port}, brief=url)
 
         try:
-            code = await web.serve(resources, settings.serve.host, settings.serve.port, stop=interrupts.stopped, started=started)
+            code = await web.serve(resources, host, settings.serve.port, stop=interrupts.stopped, started=started)
         except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
-                raise
-            where = f"{settings.serve.host}:{settings.serve.port}"
-            raise UsageError(f"cannot listen on {where}: {error.strerror}", "--port 0 picks a free one", code=exit_codes.SERVER) from error
+            raise cannot_listen(host, settings.serve.port, error) or error from error
     return exit_codes.SERVER if code else exit_codes.OK
 
 

@@ -50,13 +50,18 @@ async def _watch(cli: Cli, job_id: str) -> int:
     async with open_database(cli, settings) as db:
         job_id = await lookup.job_id(db, job_id)
         job = await jobs.get(db, job_id)
+        workspace = workspace_of(settings)
+        url = workspace.find_url() if workspace is not None else None
+        page = f"{url}/jobs/{job_id}" if url else None
+        if page is not None:
+            cli.note(f"  page       {page}")
         with Interrupts() as interrupts, open_display(cli, settings, f"{job.kind}  {job_id}") as display:
-            await follow_job(db, job_id, display.update, interrupts, workspace=workspace_of(settings))
+            await follow_job(db, job_id, display.update, interrupts, workspace=workspace)
         report = await load_report(db, job_id, interrupted=interrupts.code)
     if interrupts.code is not None and not report.job.is_final:
         cli.note(f"the job continues; pictrawl jobs watch {job_id}")
     text = report.summary(workspace_options=cli.workspace_options) if report.job.is_final else ""
-    cli.result(text, report.document(), brief=report.job.state.value)
+    cli.result(text, report.document() | {"url": page}, brief=report.job.state.value)
     return report.code
 
 

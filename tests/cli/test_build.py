@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what webdataset itself imports
     import webdataset
 
-CONTRACT = {"keywords", "shortfall", "short_classes", "job_id", "status", "target", "funnel", "reasons", "retries", "exports"}
+CONTRACT = {"keywords", "shortfall", "short_classes", "job_id", "status", "target", "funnel", "reasons", "retries", "exports", "url"}
 """Keys of the document, as DESIGN section 7 has them."""
 
 

@@ -24,7 +24,7 @@ from tests.web.ui.conftest import PAGE, Browser
 URLS = "https://a.example/1.jpg\nhttps://b.example/2.jpg\n"
 CSV = b"url,label,caption,weather\nhttps://a.example/1.jpg,cat,A cat,rain\nhttps://b.example/2.jpg,dog,A dog,sun\nnot one,cat,,\n"
 NEW = "/builds/new"
-PLAN = "/builds/new/plan"
+START = {"start": "1"}
 
 
 def listed(text: str = URLS, **more: Any) -> dict[str, Any]:
@@ -45,12 +45,17 @@ def hidden_of(page: str) -> dict[str, str]:
     return dict(re.findall(r'<input type="hidden" name="(once|list_key|list_name)" value="([^"]*)">', page))
 
 
-async def send(browser: Browser, path: str, fields: dict[str, Any], file: tuple[str, bytes] | None = None) -> httpx.Response:
-    """Send the form as multipart, as its page says."""
+async def plan_of(browser: Browser, fields: dict[str, Any], file: tuple[str, bytes] | None = None) -> httpx.Response:
+    """Send the form as multipart, as its page says, with its first button."""
     await browser.get(NEW)
     name, body = file or ("", b"")
     files = {"file": (name, body, "application/octet-stream")}
-    return await browser.client.post(path, data={"csrf_token": browser.token} | fields, files=files, headers=PAGE)
+    return await browser.client.post(NEW, data={"csrf_token": browser.token} | fields, files=files, headers=PAGE)
+
+
+async def start(browser: Browser, fields: dict[str, Any], file: tuple[str, bytes] | None = None) -> httpx.Response:
+    """The same with the button below the plan."""
+    return await plan_of(browser, fields | START, file)
 
 
 async def jobs_of(resources: Resources) -> list[Any]:
@@ -89,11 +94,11 @@ async def test_a_source_without_a_contact_names_the_setting(resources: Resources
 async def test_the_plan_comes_first_and_makes_no_job(browser: Browser, resources: Resources) -> None:
     """Rows, hosts and what the licences refuse; then the button that starts."""
     rows = "url,license\nhttps://a.example/1.jpg,cc0\nhttps://b.example/2.jpg,by-nc\n"
-    answer = await send(browser, PLAN, listed(rows, license="open"))
+    answer = await plan_of(browser, listed(rows, license="open"))
     assert answer.status_code == 200
     assert "2 rows, 2 with a usable URL; the licences refuse 1 of them" in answer.text
     assert "<bdi>b.example</bdi>" in answer.text
-    assert 'form="build" formaction="/builds/new">Start the build' in answer.text
+    assert 'form="build" name="start" value="1">Start the build' in answer.text
     assert "Open licences: CC0, public domain" in answer.text
     assert await jobs_of(resources) == []
     assert await lists_in(resources) == []
@@ -106,7 +111,7 @@ async def test_a_plan_of_searches_and_a_source_that_does_not_answer(resources: R
         away = {"sources.gbif.base_url": "http://127.0.0.1:9", "retry.attempts": 1}
         settings = load_settings(own | away | {"fetch.allow_networks": ("127.0.0.0/8",), "fetch.ports": ()})
         browser = Browser(connect(create_app(Resources(settings, resources.db, resources.store, resources.queue))))
-        page = (await send(browser, PLAN, searched("cat", sources=["cleveland", "gbif"], max_images="30"))).text
+        page = (await plan_of(browser, searched("cat", sources=["cleveland", "gbif"], max_images="30"))).text
     assert "<td>cleveland</td>" in page
     assert "Of the results that are counted, 20 are left out." in page
     assert "no answer" in page
@@ -116,7 +121,7 @@ async def test_a_plan_of_searches_and_a_source_that_does_not_answer(resources: R
 
 
 async def test_start_makes_the_job_and_goes_to_it(browser: Browser, resources: Resources) -> None:
-    answer = await send(browser, NEW, searched("red panda\nlynx", max_images="30", min_images="5", name="cats", priority="7"))
+    answer = await start(browser, searched("red panda\nlynx", max_images="30", min_images="5", name="cats", priority="7"))
     (job,) = await jobs_of(resources)
     assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job.id}")
     assert (job.target, job.min_images, job.priority) == (30, 5, 7)
@@ -126,22 +131,22 @@ async def test_start_makes_the_job_and_goes_to_it(browser: Browser, resources: R
 async def test_the_same_form_makes_one_job(browser: Browser, resources: Resources) -> None:
     """A double click, a reload, and a list that is uploaded twice; a form that was changed makes another one."""
     fields = listed("", once="abc")
-    first, again = [await send(browser, NEW, fields, ("x.csv", CSV)) for _ in range(2)]
+    first, again = [await start(browser, fields, ("x.csv", CSV)) for _ in range(2)]
     assert first.headers["location"] == again.headers["location"]
     assert len(await lists_in(resources)) == 1
-    other = await send(browser, NEW, fields | {"seed": "3"}, ("x.csv", CSV))
+    other = await start(browser, fields | {"seed": "3"}, ("x.csv", CSV))
     assert other.status_code == 303
     assert len(await jobs_of(resources)) == 2
 
 
 async def test_an_uploaded_list_is_chosen_once(browser: Browser, resources: Resources) -> None:
     """From its plan on the page knows it, with its columns; what cannot be used of it is said."""
-    plan = await send(browser, PLAN, listed(""), ("cats & <b>dogs</b>.csv", CSV))
+    plan = await plan_of(browser, listed(""), ("cats & <b>dogs</b>.csv", CSV))
     assert "1 line of the first 3 cannot be used" in plan.text
     assert "cats &amp; &lt;b&gt;dogs&lt;/b&gt;.csv" in plan.text
     kept = hidden_of(plan.text)
     assert await lists_in(resources) == [kept["list_key"]]
-    answer = await send(browser, NEW, listed("", **kept))
+    answer = await start(browser, listed("", **kept))
     assert answer.status_code == 303
     (job,) = await jobs_of(resources)
     assert job.spec["url_list"]["key"] == kept["list_key"]
@@ -150,25 +155,25 @@ async def test_an_uploaded_list_is_chosen_once(browser: Browser, resources: Reso
 
 
 async def test_an_uploaded_list_outlives_an_error_in_another_field(browser: Browser) -> None:
-    answer = await send(browser, PLAN, listed("", max_images="many"), ("x.csv", CSV))
+    answer = await plan_of(browser, listed("", max_images="many"), ("x.csv", CSV))
     assert answer.status_code == 422
     assert problems_of(answer.text) == {"max_images": "'many' must be a whole number"}
     assert 'value="many"' in answer.text
-    again = await send(browser, PLAN, listed("", **hidden_of(answer.text)))
+    again = await plan_of(browser, listed("", **hidden_of(answer.text)))
     assert again.status_code == 200
 
 
 async def test_a_kept_list_is_removed_or_gone(browser: Browser, resources: Resources) -> None:
     """A key that is none of a list opens nothing."""
-    kept = hidden_of((await send(browser, PLAN, listed(""), ("x.csv", CSV))).text)
-    replaced = await send(browser, PLAN, listed(drop_list="1", **kept))
+    kept = hidden_of((await plan_of(browser, listed(""), ("x.csv", CSV))).text)
+    replaced = await plan_of(browser, listed(drop_list="1", **kept))
     assert replaced.status_code == 200
     assert "list_key" not in hidden_of(replaced.text)
-    both = await send(browser, PLAN, listed(**kept))
+    both = await plan_of(browser, listed(**kept))
     assert "a build takes one list" in problems_of(both.text)["urls"]
     await resources.store.put("blobs/aa/bb/x.txt", URLS.encode())
     for key in (f"lists/list_{'0' * 32}.csv", "blobs/aa/bb/x.txt", "../../etc/passwd"):
-        answer = await send(browser, NEW, listed("", list_key=key, list_name="x"))
+        answer = await start(browser, listed("", list_key=key, list_name="x"))
         assert answer.status_code == 422
         assert "no longer kept" in problems_of(answer.text)["file"]
 
@@ -193,7 +198,7 @@ async def test_a_kept_list_is_removed_or_gone(browser: Browser, resources: Resou
 )
 async def test_a_file_that_is_no_list(browser: Browser, resources: Resources, name: str, body: bytes, words: str) -> None:
     """The error stands at the field, names the file and the way out; nothing stays in the store."""
-    answer = await send(browser, PLAN, listed(""), (name, body))
+    answer = await plan_of(browser, listed(""), (name, body))
     assert answer.status_code == 422
     assert words in problems_of(answer.text)["file"]
     assert "--" not in problems_of(answer.text)["file"]
@@ -206,7 +211,7 @@ async def test_encodings_are_read_as_in_any_list(browser: Browser, resources: Re
     text = "url,label\nhttps://a.example/1.jpg,café\n"
     mixed = text.encode() + "https://a.example/2.jpg,café\n".encode("latin-1")
     for body in (text.encode("utf-16"), text.encode("utf-8-sig"), mixed):
-        answer = await send(browser, PLAN, listed(""), ("x.csv", body))
+        answer = await plan_of(browser, listed(""), ("x.csv", body))
         assert answer.status_code == 200, problems_of(answer.text)
     assert "line 3: the line is not UTF-8" in html.unescape(answer.text).replace("<bdi>", "")
 
@@ -226,7 +231,7 @@ async def test_errors_stand_beside_their_fields(browser: Browser, resources: Res
         name="n" * 101,
         label="dog\u200b",
     )
-    answer = await send(browser, NEW, fields)
+    answer = await start(browser, fields)
     assert answer.status_code == 422
     found = problems_of(answer.text)
     assert found["keywords"].startswith("line 2: keyword 'xxx")
@@ -243,8 +248,8 @@ async def test_errors_stand_beside_their_fields(browser: Browser, resources: Res
     assert 'value="train=2"' in answer.text
     assert "x" * 300 in answer.text
     assert await jobs_of(resources) == []
-    again = await send(
-        browser, NEW, fields | {"keywords": "cat", "max_images": "", "min_images": "", "splits": "", "size": "", "name": "", "label": ""}
+    again = await start(
+        browser, fields | {"keywords": "cat", "max_images": "", "min_images": "", "splits": "", "size": "", "name": "", "label": ""}
     )
     assert problems_of(again.text).keys() == {"license", "where"}
     assert "nope" in problems_of(again.text)["license"]
@@ -281,7 +286,7 @@ async def test_errors_stand_beside_their_fields(browser: Browser, resources: Res
     ],
 )  # fmt: skip
 async def test_each_error_has_its_field(browser: Browser, resources: Resources, fields: dict[str, Any], field: str, words: str) -> None:
-    answer = await send(browser, NEW, fields)
+    answer = await start(browser, fields)
     assert answer.status_code == 422
     assert words in problems_of(answer.text).get(field, ""), problems_of(answer.text)
     assert field in problems_of(answer.text)
@@ -292,10 +297,10 @@ async def test_each_error_has_its_field(browser: Browser, resources: Resources, 
 async def test_what_strangers_wrote_is_text(browser: Browser) -> None:
     """In every field, in its error, in the commands."""
     bad = '"><script>alert(1)</script>'
-    answer = await send(browser, PLAN, searched(bad, max_images=bad, name=bad, where=bad, splits=bad, license="words", license_words=bad))
+    answer = await plan_of(browser, searched(bad, max_images=bad, name=bad, where=bad, splits=bad, license="words", license_words=bad))
     assert answer.status_code == 422
     assert "<script>alert" not in answer.text
-    plan = await send(browser, PLAN, listed(f"https://a.example/1.jpg\n{bad}\n", name="שלום " + bad))
+    plan = await plan_of(browser, listed(f"https://a.example/1.jpg\n{bad}\n", name="שלום " + bad))
     assert plan.status_code == 200
     assert "<script>alert" not in plan.text
 
@@ -305,11 +310,11 @@ async def test_a_long_pasted_list_is_kept_like_a_file(browser: Browser, resource
     settings = load_settings({"workspace.path": resources.settings.workspace.path, "serve.max_body_bytes": 3_000_000})
     browser = Browser(connect(create_app(Resources(settings, resources.db, resources.store, resources.queue))))
     text = "".join(f"https://a.example/{number}.jpg\n" for number in range(20_000))
-    plan = await send(browser, PLAN, listed(text))
+    plan = await plan_of(browser, listed(text))
     assert "20 000 rows, 20 000 with a usable URL" in plan.text
     assert len(plan.text) < 100_000
-    assert (await send(browser, NEW, listed("", **hidden_of(plan.text)))).status_code == 303
-    refused = await send(browser, PLAN, listed(text * 50))
+    assert (await start(browser, listed("", **hidden_of(plan.text)))).status_code == 303
+    refused = await plan_of(browser, listed(text * 50))
     assert refused.status_code == 413
     assert "serve.max_body_bytes" in refused.text
     assert "pictrawl build --urls" in refused.text
@@ -318,14 +323,14 @@ async def test_a_long_pasted_list_is_kept_like_a_file(browser: Browser, resource
 async def test_the_request_that_is_shown_makes_the_same_job(browser: Browser, resources: Resources) -> None:
     """Quotes and all: the body of the curl gives the spec of the form."""
     fields = listed("https://a.example/it's.jpg\n# no\nhttps://b.example/2.jpg", splits="train=0.5,val=0.5", encode="webp", quality="80")
-    plan = (await send(browser, PLAN, fields)).text
+    plan = (await plan_of(browser, fields)).text
     command = html.unescape(re.search(r'<pre id="request"><code>(.*?)</code>', plan, re.DOTALL)[1])  # type: ignore[index]
     words = shlex.split(command)
     body = json.loads(words[words.index("-d") + 1])
     assert words[-1] == "http://127.0.0.1:8080/v1/jobs"
     assert body["urls"] == ["https://a.example/it's.jpg", "https://b.example/2.jpg"]
     made = await browser.client.post("/v1/jobs", json=body)
-    assert (await send(browser, NEW, fields)).status_code == 303
+    assert (await start(browser, fields)).status_code == 303
     of_form, of_request = [await spec_of(resources, job) for job in await jobs_of(resources)]
     assert of_form == of_request
     assert made.status_code == 202
@@ -333,7 +338,7 @@ async def test_the_request_that_is_shown_makes_the_same_job(browser: Browser, re
 
 async def test_a_build_like_another_one(browser: Browser, resources: Resources) -> None:
     """The form sends the very request again; a foreign job is not there, and a job of another kind is refused."""
-    await send(browser, NEW, searched("keyword,label\ntabby,cat", max_images="7", splits="train=0.9,val=0.1", encode="jpeg", name="pets"))
+    await start(browser, searched("keyword,label\ntabby,cat", max_images="7", splits="train=0.9,val=0.1", encode="jpeg", name="pets"))
     (job,) = await jobs_of(resources)
     page = (await browser.get(f"{NEW}?like={job.id}")).text
     assert "tabby,cat," in page
@@ -362,7 +367,7 @@ async def test_what_no_form_can_repeat_says_so(browser: Browser, resources: Reso
 async def test_a_form_of_another_site_builds_nothing(browser: Browser, resources: Resources) -> None:
     await browser.get(NEW)
     browser.token = "0" * 64
-    assert (await browser.post(NEW, **searched())).status_code == 403
+    assert (await browser.post(NEW, **searched(**START))).status_code == 403
     assert await jobs_of(resources) == []
 
 
@@ -371,8 +376,3 @@ async def test_a_query_fills_the_form_in(browser: Browser) -> None:
     assert "owl</textarea>" in page
     assert 'value="gbif" checked' in page
     assert 'value="wikimedia" checked' not in page
-
-
-async def test_a_plan_has_no_address_of_its_own(browser: Browser) -> None:
-    answer = await browser.get(PLAN)
-    assert (answer.status_code, answer.headers["location"]) == (303, NEW)

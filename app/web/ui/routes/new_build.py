@@ -66,37 +66,29 @@ async def show(request: Request) -> Response:
     return await _page(request, values, note=note)
 
 
-@router.get(f"{PATH}/plan")
-async def show_again() -> Response:
-    """A plan is not kept: the way to the form."""
-    return RedirectResponse(PATH, 303)
-
-
-@router.post(f"{PATH}/plan")
-async def show_plan(request: Request) -> Response:
-    """The form with its plan, or with what is wrong in it."""
-    call = call_of(request)
-    async with _asked(request, call) as asked:
-        if asked.filled.body is None:
-            return await _page(request, asked.values, problems=asked.filled.problems, status=422)
-        plan, problem = await _plan(call, asked.filled.body, asked.taken)
-        return await _page(request, asked.values, asked=asked, plan=plan, plan_problem=problem)
-
-
 @router.post(PATH)
-async def start(request: Request) -> Response:
-    """Start the build and go to its job. The same form sent twice makes one job."""
+async def send(request: Request) -> Response:
+    """The form with its plan, or with what is wrong in it. With the field ``start`` the build is started, and its job is shown."""
     call = call_of(request)
-    async with _asked(request, call, starts=True) as asked:
+    starts = bool((await read_form(request)).get("start"))
+    async with _asked(request, call, starts=starts) as asked:
         body = asked.filled.body
         if body is None:
             return await _page(request, asked.values, problems=asked.filled.problems, status=422)
-        caller = _caller(call, asked.values.text("once")[:KEY_CHARS], body)
-        try:
-            made = await call.made_before(caller) or await _build(call, asked, body, caller)
-        except errors.PermanentError as error:
-            where = "into" if body.into is not None and isinstance(error, errors.NotFoundError) else ""
-            return await _page(request, asked.values, problems={where: str(error)}, status=422)
+        if starts:
+            return await _start(request, call, asked, body)
+        plan, problem = await _plan(call, body, asked.taken)
+        return await _page(request, asked.values, asked=asked, plan=plan, plan_problem=problem)
+
+
+async def _start(request: Request, call: Call, asked: Asked, body: NewJob) -> Response:
+    """Start the build and go to its job. The same form sent twice makes one job."""
+    caller = _caller(call, asked.values.text("once")[:KEY_CHARS], body)
+    try:
+        made = await call.made_before(caller) or await _build(call, asked, body, caller)
+    except errors.PermanentError as error:
+        where = "into" if body.into is not None and isinstance(error, errors.NotFoundError) else ""
+        return await _page(request, asked.values, problems={where: str(error)}, status=422)
     return RedirectResponse(f"/jobs/{made.job_id}", 303)
 
 

@@ -21,7 +21,7 @@ form.addEventListener("submit", (event) => {
     (form.elements.file.files[0] ? form.elements.file : form.elements.urls).focus();
     return;
   }
-  const isStart = event.submitter?.getAttribute("formaction") === "/builds/new";
+  const isStart = event.submitter?.name === "start";
   document.getElementById("busy").textContent = isStart ? "Starting …" : "Making the plan: sources are asked for counts …";
   // after the browser has read the form, which leaves a disabled button out
   setTimeout(() => {

@@ -41,6 +41,7 @@ class BuildReport:
         rebuilt: what is not as its lock has it, of a rebuild.
         version: what the dataset is now, if its images are decided.
         delivered: the folders that exports were written to, by the export's id.
+        page: the report that lies beside the delivered dataset.
         interrupted: the exit code of an interrupted run.
     """
 
@@ -57,6 +58,7 @@ class BuildReport:
     version: Version | None = None
     exports: Sequence[Export] = field(default_factory=tuple)
     delivered: Mapping[str, Path] = field(default_factory=dict)
+    page: Path | None = None
     interrupted: int | None = None
 
     @property
@@ -177,7 +179,7 @@ class BuildReport:
         rows = [row for at, export in enumerate(self.latest) for row in self._written(export, "also" if at else "dataset")]
         if self.version is not None and (self.version.parent_id or self.version.merged):
             rows.append(("version", f"{self.version.number}, {since_words(self.version)}"))
-        return rows
+        return [*rows, ("report", str(self.page))] if self.page is not None else rows
 
     def _written(self, export: Export, name: str) -> list[tuple[str, str]]:
         """Where an export is and what is in it, or why it is not there."""
@@ -322,7 +324,7 @@ SHOWN_KEYWORDS = 20
 """Of more than these the short ones are shown first."""
 
 COMMANDS = frozenset(
-    {"changed", "missing", "other form", "bad lines", "not read", "conflicts", "resume", "finish", "details", "dataset", "also"}
+    {"changed", "missing", "other form", "bad lines", "not read", "conflicts", "resume", "finish", "details", "dataset", "also", "report"}
 )
 """Rows with text to copy: they are not wrapped."""
 
@@ -345,7 +347,12 @@ def _funnel(funnel: Funnel) -> str:
 
 
 async def load_report(
-    db: Database, job_id: str, *, delivered: Mapping[str, Path] | None = None, interrupted: int | None = None
+    db: Database,
+    job_id: str,
+    *,
+    delivered: Mapping[str, Path] | None = None,
+    page: Path | None = None,
+    interrupted: int | None = None,
 ) -> BuildReport:
     """Read everything that a report needs."""
     job = await jobs.get(db, job_id)
@@ -372,5 +379,6 @@ async def load_report(
         rebuilt=await load_rebuilt(db, job),
         version=(await versions.newest_of_each(db, [job.dataset_id])).get(job.dataset_id) if job.is_final else None,
         delivered=delivered or {},
+        page=page,
         interrupted=interrupted,
     )

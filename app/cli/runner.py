@@ -130,7 +130,8 @@ class JobRunner:
         db = self.resources.db
         job = await jobs.get(db, job_id)
         delivered = await self.deliver(job, destination) if job.is_final else {}
-        report = await load_report(db, job_id, delivered=delivered, interrupted=self.interrupts.code)
+        page = next(iter(delivered.values())) / REPORT if delivered and self.settings.export.report else None
+        report = await load_report(db, job_id, delivered=delivered, page=page, interrupted=self.interrupts.code)
         text = report.summary(workspace_options=self.cli.workspace_options)
         document = report.document() | {"url": None if self.own_url else self.page_of(job_id)}  # the own pages end with this command
         self.cli.result(text, document, brief=str(delivered.get(report.exports[0].id, job_id) if report.exports else job_id))

@@ -80,7 +80,8 @@ def test_a_file_of_somebody_else_with_the_name_of_the_report_stays(mixed: Result
 def test_a_build_without_a_report(site: Site, bodies: list[bytes], invoke: Invoke) -> None:
     """--no-report leaves it out, and view makes it later, of the newest dataset, where the build would have."""
     site.add("/a.jpg", reply(body=bodies[0]))
-    assert invoke("build", "--urls", site.write_list(Path("list.txt")), "-o", "out", "--no-report", *LOOPBACK).code == 0
+    built = invoke("build", "--urls", site.write_list(Path("list.txt")), "-o", "out", "--no-report", *LOOPBACK)
+    assert (built.code, REPORT in built.out) == (0, False)
     assert not (Path("out") / REPORT).exists()
     viewed = invoke("datasets", "view", "--json")
     assert viewed.json["path"] == str(Path("out").resolve() / REPORT)
@@ -158,3 +159,4 @@ def test_a_report_is_not_read_as_a_dataset(mixed: Result, invoke: Invoke) -> Non
     built = invoke("build", "--folder", dataset_of(mixed), "-o", "again", *OPEN)
     assert built.code == 0, built.err
     assert "3 images kept" in built.out
+    assert f"  report     again/{REPORT}\n" in built.out

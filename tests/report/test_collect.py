@@ -139,6 +139,7 @@ async def test_a_dataset_that_is_not_there(database: Database) -> None:
         ("https://example.org/a", True),
         ("http://example.org", True),
         ("javascript:alert(1)", False),
+        ("javascript://example.org/%0aalert(1)", False),
         ("data:text/html,x", False),
         ("file:///etc/passwd", False),
         ("https:no-host", False),

@@ -10,12 +10,14 @@ import inspect
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+import warnings
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key, get_timeout_config_value
+from coverage import Coverage
 from hypothesis import settings as hypothesis_settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
@@ -66,6 +68,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if packages := missing_packages(*mark.args):
             reason = f"needs {', '.join(packages)}: apt-get install {' '.join(packages)}"
             (pytest.fail if REQUIRE_SERVICES else pytest.skip)(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Pause the measurement of coverage, which makes a test take three times as long, for exhaustive tests."""
+    coverage = Coverage.current() if item.get_closest_marker("exhaustive") else None
+    if coverage is None:
+        return (yield)
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        with warnings.catch_warnings(action="ignore"):  # of files that were imported before
+            coverage.start()
 
 
 @pytest.hookimpl(trylast=True)

@@ -20,6 +20,8 @@ from tests.images.samples import animation, encode, photo
 from tests.images.test_heif import heic
 from tests.images.test_metadata import BROKEN, SOUND
 
+pytestmark = pytest.mark.exhaustive
+
 LABELS = ["test tube", "train", "dev", "Crash-Test", "dog"]
 
 

@@ -27,6 +27,8 @@ from tests.exports.test_hugging_face import hf
 
 __all__ = ["hf"]
 
+pytestmark = pytest.mark.exhaustive
+
 ODD = ["猫", "a/b", "..", "con", "ß" * 150, ".hidden", "test tube", "dot.ted", "-dash", "Ünïcode", "aux.txt", "new\nline", "a\\b", "train"]
 """Names that are no folder names somewhere: of letters, dots, slashes, devices, splits, and of 300 bytes."""
 

@@ -20,6 +20,8 @@ from tests.providers import PROVIDERS
 from tests.providers.faults import EVERY
 from tests.providers.server import KEY, Provider
 
+pytestmark = pytest.mark.exhaustive
+
 CONTACT = "me@example.org"
 
 SLACK = 1.2

@@ -110,6 +110,7 @@ async def test_a_dataset_without_the_image_is_another_version(bench: Bench, orig
     assert [version.number for version in await versions.of_lineage(bench.db, dataset_id)] == ["2.0.0", "1.0.0"]
 
 
+@pytest.mark.exhaustive
 async def test_a_forgotten_picture_does_not_return_in_ten_builds(bench: Bench, origin: Origin) -> None:
     """Nor do eight edits of it, nor its bytes under another URL; a different picture is kept every time."""
     (body, other) = pictures(2)

@@ -328,6 +328,7 @@ def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
         FolderReader(spec, TarFiles(), Cursor()).read(1)
 
 
+@pytest.mark.exhaustive
 def test_a_large_folder_is_read_in_bounded_memory(tmp_path: Path) -> None:
     """20,000 files in one directory: what is held does not grow with what was read."""
     for number in range(20_000):

@@ -136,6 +136,7 @@ async def write_noise(folder: Path, numbers: Sequence[int]) -> int:
     return sum(map(len, bodies))
 
 
+@pytest.mark.exhaustive
 async def test_an_update_of_2_percent_has_few_new_chunks(tmp_path: Path) -> None:
     """Of 1,000 images 7 are changed, 7 removed and 6 added, some of them in the middle, in several shards: 4 % of the bytes are new.
 

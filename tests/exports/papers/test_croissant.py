@@ -21,6 +21,7 @@ from tests.exports.builders import OPTIONS, boxes, read_rows, sample, samples, w
 from tests.exports.test_provenance import FACTS
 
 pytestmark = [
+    pytest.mark.exhaustive,
     pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index"),
 ]

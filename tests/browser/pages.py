@@ -12,7 +12,7 @@ __all__ = ["PAGES", "Shown", "page_paths"]
 NO_PAGES = ("/v1/", "/static/", "/session")
 """Beginnings of paths that answer with something else than a page."""
 
-WAYS_BACK = ("/builds/new/plan",)
+WAYS_BACK = ("/builds/new/plan", "/datasets/{dataset_id}/exports")
 """Paths of forms that lead to their page where somebody loads them again."""
 
 
@@ -41,7 +41,16 @@ PAGES: Mapping[str, Shown] = {
     "/jobs/{job_id}/log": Shown("job-log"),
     "/datasets/{dataset_id}/review": Shown("review"),
     "/datasets/{dataset_id}/duplicates": Shown("duplicates"),
+    "/datasets": Shown("datasets"),
+    "/datasets/{dataset_id}": Shown("dataset"),
+    "/datasets/{dataset_id}/delete": Shown("dataset-delete"),
+    "/datasets/{dataset_id}/diff": Shown("dataset-diff"),
+    "/datasets/{dataset_id}/labels": Shown("dataset-labels"),
+    "/datasets/{dataset_id}/leaks": Shown("dataset-leaks"),
+    "/datasets/{dataset_id}/licences": Shown("dataset-licences", "?license=open"),
+    "/datasets/{dataset_id}/update": Shown("dataset-update"),
     "/docs": Shown("docs", is_open=True, has_twin=False),
+    "/exports/{export_id}": Shown("export"),
     "/fleet": Shown("fleet"),
     "/signin": Shown("sign-in", is_open=True, has_twin=False),
 }

@@ -21,6 +21,7 @@ class Confirmation:
         back: the page that a no leads to.
         fields: hidden ones.
         option: name and words of a box that may be checked besides.
+        twin: method, path and body of the same over HTTP.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Confirmation:
     fields: Sequence[tuple[str, str]] = ()
     option: tuple[str, str] | None = None
     is_dangerous: bool = True
+    twin: tuple[str, str, str | None] | None = None
 
 
 def ask(request: Request, confirmation: Confirmation) -> Response:

@@ -15,7 +15,7 @@ async def test_datasets_are_cards_and_found_by_name(browser: Browser, resources:
     image_id = await seeds.image(resources, job, body=b"picture")
     page = (await browser.get("/datasets?name=")).text
     assert f'href="/datasets/{job.dataset_id}"' in page
-    assert f'src="/v1/images/{image_id}/thumbnail"' in page
+    assert f'src="/v1/images/{image_id}/thumbnail' in page
     assert "No dataset has this in its name." in (await browser.get("/datasets?name=zebra")).text
 
 

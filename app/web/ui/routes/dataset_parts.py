@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from app.web.api import dataset_figures, datasets, versions
-from app.web.api.conventions import Call, DatasetId, NoQuery, call_of
+from app.web.api.conventions import Call, DatasetId, NoQuery, Text, call_of
 from app.web.api.dataset_figures import LabelsQuery
 from app.web.api.datasets import LicenceQuery
 from app.web.api.versions import DiffQuery
@@ -45,19 +45,20 @@ class PartLicenceQuery(LicenceQuery):
         return {name: value for name, value in given.items() if name != "license"} | ({"license": licences} if licences else {})
 
 
-class PartDiffQuery(DiffQuery):
-    """What to compare with, and how many pictures are shown."""
+class PartDiffQuery(NoQuery):
+    """What to compare with, by default the version before, and how many pictures are shown."""
 
+    against: Text | None = Field(None, min_length=4, max_length=40)
     limit: int = Field(SAMPLES, ge=0, le=1000)
 
 
-async def _part(request: Request, call: Call, dataset_id: str, name: str, title: str, **values: Any) -> Response:
-    """The part alone for a script, or a page with it."""
-    template = f"dataset_{name}.html"
+async def _part(request: Request, call: Call, dataset_id: str, twin: str, title: str, **values: Any) -> Response:
+    """The part alone for a script, or a page with it. Its template is named like its twin."""
+    template = f"dataset_{twin.partition('?')[0]}.html"
     if is_fragment(request):
         return render(request, template, dataset_id=dataset_id, **values)
     dataset = await datasets.get_dataset(call, dataset_id, NoQuery())
-    return render(request, "dataset_part.html", part=template, title=title, dataset=dataset, dataset_id=dataset_id, **values)
+    return render(request, "dataset_part.html", part=template, twin=twin, title=title, dataset=dataset, dataset_id=dataset_id, **values)
 
 
 @router.get("/datasets/{dataset_id}/labels")
@@ -88,7 +89,9 @@ async def leaks(request: Request, dataset_id: DatasetId) -> Response:
 async def diff(request: Request, dataset_id: DatasetId, query: Annotated[PartDiffQuery, Query()]) -> Response:
     """What differs from another version, with pictures."""
     call = call_of(request)
-    found = await versions.get_diff(call, dataset_id, query)
-    names = {version.dataset_id: version.version for version in (await versions.list_versions(call, dataset_id, NoQuery())).items[::-1]}
+    lineage = (await versions.list_versions(call, dataset_id, NoQuery())).items
+    names = {version.dataset_id: version.version for version in reversed(lineage)}
+    against = query.against or next((version.dataset_id for version in lineage if version.dataset_id != dataset_id), dataset_id)
+    found = await versions.get_diff(call, dataset_id, DiffQuery(against=against, limit=query.limit))
     by_kind = {kind: [item for item in found.items if kind in item.kinds][: query.limit] for kind in found.changes}
-    return await _part(request, call, dataset_id, "diff", "What differs", found=found, by_kind=by_kind, names=names)
+    return await _part(request, call, dataset_id, f"diff?against={against}", "What differs", found=found, by_kind=by_kind, names=names)

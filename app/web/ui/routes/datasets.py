@@ -112,7 +112,8 @@ async def ask_to_delete(request: Request, dataset_id: DatasetId) -> Response:
         "Folders that were delivered stay. This cannot be taken back.",
     ]
     own = f"/datasets/{dataset_id}"
-    return ask(request, Confirmation("Delete this dataset?", what, f"{own}/delete", "Delete the dataset", own))
+    twin = ("DELETE", f"/v1{own}", None)
+    return ask(request, Confirmation("Delete this dataset?", what, f"{own}/delete", "Delete the dataset", own, twin=twin))
 
 
 @router.post("/datasets/{dataset_id}/delete")
@@ -136,7 +137,10 @@ async def ask_to_update(request: Request, dataset_id: DatasetId) -> Response:
     ]
     own = f"/datasets/{dataset_id}"
     option = ("retry_failed", "Also ask again for images that failed for reasons that may have passed")
-    asked = Confirmation("Update this dataset?", what, f"{own}/update", "Start the update", own, option=option, is_dangerous=False)
+    twin = ("POST", f"/v1{own}/updates", None)
+    asked = Confirmation(
+        "Update this dataset?", what, f"{own}/update", "Start the update", own, option=option, is_dangerous=False, twin=twin
+    )
     return ask(request, asked)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
+import orjson
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError, model_validator
 from starlette.datastructures import FormData
@@ -138,7 +139,7 @@ async def retry(request: Request) -> Response:
     query, chosen = _filter_of(form), await _chosen(call, form)
     if "every" in form and "sure" not in form:
         what = [f"{count(len(chosen), 'dead unit')} become pending again, due at once.", "Jobs that failed because of them go on."]
-        return ask(request, _confirmation("Retry all dead units that match?", what, "retry", form, f"Retry {len(chosen)}"))
+        return ask(request, _confirmation("Retry all dead units that match?", what, "retry", form, chosen))
     for ids in _portions(chosen):
         await dead.retry_dead(call, WhichUnits(unit_ids=ids), NoQuery())
     return RedirectResponse(link("/fleet", **query.filter, retried=len(chosen)) + "#dead", 303)
@@ -154,17 +155,28 @@ async def discard(request: Request) -> Response:
             f"{count(len(chosen), 'dead unit')} will never run again.",
             "Their images that are not done fail with the reason cancelled; a retry of the job fetches them again.",
         ]
-        return ask(request, _confirmation("Discard dead units?", what, "discard", form, f"Discard {len(chosen)}"))
+        return ask(request, _confirmation("Discard dead units?", what, "discard", form, chosen))
     for ids in _portions(chosen):
         await dead.discard_dead(call, NewDiscard(unit_ids=ids, resume="resume" in form), NoQuery())
     return RedirectResponse(link("/fleet", **query.filter, discarded=len(chosen)) + "#dead", 303)
 
 
-def _confirmation(title: str, what: Sequence[str], verb: str, form: FormData, button: str) -> Confirmation:
+def _confirmation(title: str, what: Sequence[str], verb: str, form: FormData, chosen: Sequence[str]) -> Confirmation:
     fields = [(name, str(value)) for name, value in form.multi_items() if name in ("only", "unit", "every", "kind", "job_id", "error")]
+    button = f"{verb.capitalize()} {len(chosen)}"
     option = ("resume", "Let jobs that failed go on once none of their units is dead") if verb == "discard" else None
     back = link("/fleet", **_filter_of(form).filter) + "#dead"
-    return Confirmation(title, what, f"/fleet/dead/{verb}", button, back, fields=fields, option=option, is_dangerous=verb == "discard")
+    return Confirmation(
+        title,
+        what,
+        f"/fleet/dead/{verb}",
+        button,
+        back,
+        fields=fields,
+        option=option,
+        is_dangerous=verb == "discard",
+        twin=("POST", f"/v1/dead/{verb}", orjson.dumps({"unit_ids": chosen[:AT_ONCE]}).decode()),
+    )
 
 
 def _filter_of(form: FormData) -> FleetQuery:

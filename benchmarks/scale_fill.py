@@ -2,7 +2,9 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 from sqlalchemy import text
@@ -108,8 +110,20 @@ def chunk_id(number: int) -> str:
     return f"chunk_{number}"
 
 
-async def fill(db: Database, size: int, *, untried: int) -> tuple[str, str]:
-    """Insert a job and its dataset of ``size`` images, the last ``untried`` of them pending. Return both ids."""
+async def fill(
+    db: Database,
+    size: int,
+    *,
+    untried: int,
+    filled: Sequence[str] = ("images", "attempts", "events"),
+    images: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, str]:
+    """Insert a job and its dataset of ``size`` images, the last ``untried`` of them pending. Return both ids.
+
+    Args:
+        filled: the tables with a row for each image.
+        images: values of columns of images, in place of those in `COLUMNS`.
+    """
     await schema.upgrade(db)
     spec = JobSpec(compression=CompressionRules(format="webp"), splits={"train": 0.8, "validation": 0.1, "test": 0.1})
     async with db.write() as connection:
@@ -120,23 +134,23 @@ async def fill(db: Database, size: int, *, untried: int) -> tuple[str, str]:
         await jobs.set_stage(connection, job, state=JobState.RUNNING, stage=None)
         await jobs.add_searches(connection, job, [(f"source{number % 3}", f"word {number}", f"label {number}") for number in range(10)])
     await db.close()
-    await _run(db.url, _statements(job, dataset, size, untried))
+    await _run(db.url, _statements(job, dataset, size, untried, filled, images))
     return job, dataset
 
 
-def _statements(job: str, dataset: str, size: int, untried: int) -> list[str]:
+def _statements(job: str, dataset: str, size: int, untried: int, filled: Sequence[str], images: Mapping[str, str]) -> list[str]:
     found = [f"UPDATE searches SET id = 'srch_' || substr(keyword, 6) WHERE job_id = '{job}'"]
     for low in range(1, size + 1, STEP):
         high = min(low + STEP - 1, size)
-        found += [_into(table, low, high, job=job, dataset=dataset) for table in ("images", "attempts", "events")]
+        found += [_into(table, low, high, images if table == "images" else {}, job=job, dataset=dataset) for table in filled]
     last_chunk = size // CHUNK - 1
-    found.append(_into("chunks", 0, last_chunk, job=job))
-    found += [_into("units", 0, last_chunk, job=job, kind=kind, queue=queue) for kind, queue in UNIT_KINDS]
-    return found + [statement.format(low=size - untried) for statement in UNTRIED]
+    found.append(_into("chunks", 0, last_chunk, {}, job=job))
+    found += [_into("units", 0, last_chunk, {}, job=job, kind=kind, queue=queue) for kind, queue in UNIT_KINDS]
+    return found + [statement.format(low=size - untried) for statement in UNTRIED if untried]
 
 
-def _into(table: str, low: int, high: int, **values: str) -> str:
-    columns = COLUMNS[table]
+def _into(table: str, low: int, high: int, more: Mapping[str, str], **values: str) -> str:
+    columns = COLUMNS[table] | more
     expressions = ", ".join(columns.values()).format(**values)
     numbers = NUMBERS.format(low=low, high=high)
     return f"{numbers} INSERT INTO {table} ({', '.join(columns)}) SELECT {expressions} FROM s"

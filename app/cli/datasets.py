@@ -17,6 +17,7 @@ from app.db.funnel import Funnel
 from app.db.rows import Dataset, Export, PageOf, Version
 from app.export_spec import describe
 from app.formatting import clipped, count, listing, number, size, when
+from app.gallery import folder
 from app.images.split_groups import LeakReport
 
 __all__ = ["DatasetId", "ls", "rm", "show"]
@@ -63,13 +64,15 @@ def rm(cli: Cli, dataset: DatasetId, yes: Yes = False) -> int:
 
 
 async def _rm(cli: Cli, dataset_id: str, yes: bool) -> int:
-    async with open_database(cli, load_settings(cli)) as db:
+    settings = load_settings(cli)
+    async with open_database(cli, settings) as db:
         dataset_id = await lookup.dataset_id(db, dataset_id, only=True)
         dataset = await datasets.get_dataset(db, dataset_id)
         taken = await usage.of_dataset(db, dataset_id)
         exports = len((await datasets.page_exports(db, dataset_id=dataset_id, limit=paging.MAX_LIMIT)).items)
         if yes:
             await datasets.delete_dataset(db, dataset_id)
+            folder.clear(folder.columns_folder(settings), dataset_id)
     words = f"{count(taken.rows, 'row')}, {count(exports, 'export')}, {size(taken.own_bytes)} that nothing else needs"
     shared = f"; {size(taken.shared_bytes)} more stay, since other datasets need them" if taken.shared_bytes else ""
     head = f"dataset {dataset_id} ({clipped(dataset.name, 40)}) " + ("is removed" if yes else "would go")

@@ -23,6 +23,7 @@ from app.db import Database, jobs, tombstones
 from app.db.rows import Export
 from app.db.tombstones import EVERYBODY, Tombstone
 from app.formatting import clipped, count, when
+from app.gallery import folder
 
 __all__ = ["forget", "ls", "rm"]
 
@@ -62,6 +63,8 @@ async def _forget(cli: Cli, targets: list[str], from_list: str | None, reason: s
     configure_logging(cli, settings, default="WARNING")
     async with open_job_resources(settings) as resources:
         found = await forget_images(resources, asked, user_id=EVERYBODY, reason=reason, is_exact=exact, dry_run=dry_run)
+        for dataset_id in () if dry_run else found.datasets:
+            folder.clear(folder.columns_folder(settings), dataset_id)
         places = [await _place(resources.db, made) for made in found.exports]
     cli.result(_text(found, places, dry_run), _document(found, places, dry_run), brief=str(found.images.total()))
     return 0

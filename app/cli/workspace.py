@@ -15,6 +15,7 @@ from app.cli.session import configure_logging, database_file, require_workspace,
 from app.cli.settings import load_settings
 from app.db.rows import Dataset
 from app.formatting import clipped, count, number, size, when
+from app.gallery import folder
 from app.jobs import cleaning
 from app.resources import Resources
 from app.settings import Settings
@@ -27,6 +28,7 @@ _WHAT = {
     "thumbs": "thumbnails",
     "exports": "datasets; files of a delivered one are linked to it and take no space of their own",
     "lists": "URL lists of builds",
+    "columns": "what images are sorted and filtered by; made again when somebody looks",
     "other": "",
 }
 
@@ -43,7 +45,8 @@ async def _du(cli: Cli) -> int:
     async with open_job_resources(settings) as resources:
         usage = await cleaning.measure(resources.db, resources.store)
     database_bytes = await asyncio.to_thread(_database_bytes, settings)
-    sizes = {"database": database_bytes} | {kind: usage.size_bytes[kind] for kind in _WHAT if kind != "database"}
+    columns_bytes = folder.size_of(folder.columns_folder(settings))
+    sizes = {kind: usage.size_bytes[kind] for kind in _WHAT} | {"database": database_bytes, "columns": columns_bytes}
     total = sum(sizes.values())
     rows = [(kind, size(value), number(usage.objects[kind]), _WHAT[kind]) for kind, value in sizes.items() if value]
     text = table(("what", "size", "objects", ""), rows, right=(1, 2))
@@ -94,7 +97,7 @@ async def _prune(cli: Cli, choice: cleaning.Choice, yes: bool) -> int:
             if yes:
                 await _clean(cli, settings, resources, choice, min_age_s)
             else:
-                await _show_plan(cli, resources, choice, min_age_s)
+                await _show_plan(cli, settings, resources, choice, min_age_s)
     finally:
         if workspace is not None:
             workspace.release()
@@ -104,19 +107,21 @@ async def _prune(cli: Cli, choice: cleaning.Choice, yes: bool) -> int:
     return 0
 
 
-async def _show_plan(cli: Cli, resources: Resources, choice: cleaning.Choice, min_age_s: float) -> None:
+async def _show_plan(cli: Cli, settings: Settings, resources: Resources, choice: cleaning.Choice, min_age_s: float) -> None:
     plan = await cleaning.plan(resources.db, resources.store, choice, min_age_s=min_age_s)
+    columns_bytes = folder.size_of(folder.columns_folder(settings))
     lines = [f"would free {size(plan.size_bytes)} of {count(plan.objects, 'object')} that nothing refers to"]
+    lines += [f"would free {size(columns_bytes)} of columns, which are made again when somebody looks"] if columns_bytes else []
     lines += [f"would remove {count(plan.thumbnails, 'thumbnail')}, {size(plan.thumbnail_bytes)}"] if plan.thumbnails else []
     lines += [f"would remove {_named(old)}" for old in plan.versions]
     lines += [f"would remove {count(plan.log_lines, 'line')} of job logs"] if plan.log_lines else []
     more = ["the bytes of removed versions that nothing else needs come on top"] if plan.versions else []
-    empty = not (plan.objects or plan.thumbnails or plan.versions or plan.log_lines)
+    empty = not (plan.objects or plan.thumbnails or plan.versions or plan.log_lines or columns_bytes)
     hint = [] if empty else [f"pictrawl workspace prune{choice_words(choice)}{cli.workspace_options} --yes does it"]
-    counts = {"size_bytes": plan.size_bytes, "objects": plan.objects, "log_lines": plan.log_lines}
+    counts = {"size_bytes": plan.size_bytes + columns_bytes, "objects": plan.objects, "log_lines": plan.log_lines}
     counts |= {"thumbnails": plan.thumbnails, "thumbnail_bytes": plan.thumbnail_bytes}
     document = {"removed": False, "versions": [old.id for old in plan.versions]} | counts
-    cli.result("\n".join([*lines, *more, *hint]), document, brief=str(plan.size_bytes))
+    cli.result("\n".join([*lines, *more, *hint]), document, brief=str(plan.size_bytes + columns_bytes))
 
 
 def _named(dataset: Dataset) -> str:
@@ -137,7 +142,8 @@ async def _clean(cli: Cli, settings: Settings, resources: Resources, choice: cle
     if not min_age_s:
         await claim_workspace(resources)
         await resources.db.compact()
-    freed_bytes = cleaned.size_bytes + max(0, before - await asyncio.to_thread(_database_bytes, settings))
+    columns_bytes = await asyncio.to_thread(folder.clear, folder.columns_folder(settings))
+    freed_bytes = columns_bytes + cleaned.size_bytes + max(0, before - await asyncio.to_thread(_database_bytes, settings))
     document: dict[str, Any] = {"removed": True, "size_bytes": freed_bytes, "blobs": cleaned.blobs, "trees": cleaned.trees}
     document |= {"thumbnails": cleaned.thumbnails}
     document |= {"files": cleaned.files, "versions": [old.id for old in removed.versions], "log_lines": removed.log_lines}

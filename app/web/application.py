@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
 
+from app.gallery.gallery import open_gallery
 from app.jobs.event_log import recording
 from app.jobs.pace import PaceMeters
 from app.observability.event_loop import measure_lag
@@ -22,6 +23,7 @@ from app.web.api import (
     explain,
     exports,
     fleet,
+    gallery,
     health,
     images,
     job_events,
@@ -64,6 +66,7 @@ def create_app(resources: Resources, *, keys_required: bool = False) -> FastAPI:
     metrics = Metrics()
     app.state.resources = resources
     app.state.metrics = metrics
+    app.state.gallery = open_gallery(resources.db, resources.settings)
     app.state.readiness = health.Readiness()
     app.state.stopping = asyncio.Event()
     app.state.meters = PaceMeters()
@@ -93,7 +96,7 @@ def _routes() -> FastAPI:
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # its spans would hold query strings
     )
-    of_datasets = (datasets, dataset_figures, versions, locks, reports, exports, checks, reviews, tombstones)
+    of_datasets = (datasets, gallery, dataset_figures, versions, locks, reports, exports, checks, reviews, tombstones)
     for module in (jobs, plans, job_events, images, explain, *of_datasets, fleet, dead, health):
         app.include_router(module.router, dependencies=[Depends(json_only)])
     app.include_router(pages.router)
@@ -104,8 +107,8 @@ def _routes() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Record log lines with a job's context into the job log, as workers do; end the decoder processes at the end."""
-    async with recording(app.state.resources.db), measure_lag(), aclosing(app.state.thumbnails):
+    """Record log lines with a job's context into the job log, as workers do; end the decoder processes and the gallery at the end."""
+    async with recording(app.state.resources.db), measure_lag(), aclosing(app.state.thumbnails), app.state.gallery:
         yield
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,29 @@ def test_a_redirected_list_is_whole(images_410: int, invoke: Invoke, monkeypatch
     shown = invoke("images", "ls", "-f", "urls")
     assert len(shown.out.split()) == 50
     assert "the first 50 are shown" in shown.err
+
+
+def test_images_of_a_dataset_are_searched_and_sorted(mixed: Result, invoke: Invoke) -> None:
+    """By what only all rows together answer; every page of a redirected list, and what it cannot do by name."""
+    largest = invoke("images", "ls", "--dataset", "list", "--state", "kept", "--sort", "-bytes", "--json").json["items"]
+    sizes = [item["size_bytes"] for item in largest]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) == mixed.json["funnel"]["kept"]
+    assert invoke("images", "ls", "--dataset", "list", "--text", "GONE", "-f", "urls").out.endswith("/gone.jpg\n")
+    assert invoke("images", "ls", "--dataset", "list", "--where", "width is unknown", "--host", "127.0.0.1", "-q").out.split()
+    assert invoke("images", "ls", "--dataset", "list", "--license", "none", "-q").out == ""
+    alone = invoke("images", "ls", "--text", "gone")
+    assert (alone.code, "name it with --dataset, without --job" in alone.err) == (2, True)
+    unknown = invoke("images", "ls", "--dataset", "list", "--sort", "beauty")
+    assert (unknown.code, "sort 'beauty' does not exist" in unknown.err) == (2, True)
+    assert invoke("images", "ls", "--dataset", "list", "--where", "title ~ x").code == 2
+    assert "columns, which are made again" in invoke("workspace", "prune").out
+    assert invoke("workspace", "du", "--json").json["size_bytes"]["columns"] > 0
+    assert invoke("workspace", "prune", "--yes").code == 0
+    assert invoke("workspace", "du", "--json").json["size_bytes"]["columns"] == 0
+    assert invoke("images", "ls", "--dataset", "list", "--text", "gone", "-q").out
+    columns = list(Path(".pictrawl/cache/columns").iterdir())
+    assert len(columns) == 1
+    assert invoke("forget", "0" * 64).code in (0, 4)
+    assert invoke("datasets", "rm", "list", "--yes").code == 0
+    assert list(Path(".pictrawl/cache/columns").iterdir()) == []

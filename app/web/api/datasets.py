@@ -1,11 +1,12 @@
 """``/v1/datasets``: list, read and delete datasets, and export one."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 import errors
@@ -119,7 +120,7 @@ def _summary(dataset: rows.Dataset, version: rows.Version | None) -> DatasetSumm
         "leaks": f"{own}/leaks",
         "labels": f"{own}/labels",
         "report": f"{own}/report",
-        "images": f"/v1/images?dataset_id={dataset.id}",
+        "images": f"{own}/images",
         "checks": f"/v1/checks?dataset_id={dataset.id}",
     }
     known = {"id": dataset.id, "name": dataset.name, "lineage_id": dataset.lineage_id, "created_at": at(dataset.created_at)}
@@ -219,10 +220,11 @@ async def get_leaks(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Que
     response_class=Response,
     responses=may_fail(409),
 )
-async def delete_dataset(call: Here, dataset_id: DatasetId, _: Annotated[NoQuery, Query()]) -> Response:
+async def delete_dataset(call: Here, request: Request, dataset_id: DatasetId, _: Annotated[NoQuery, Query()]) -> Response:
     """Deletes its jobs, images and exports too. Refused while a job works on it. The next clean-up deletes the bytes."""
     await datasets.get_dataset(call.resources.db, dataset_id, user_id=call.user_id)
     await datasets.delete_dataset(call.resources.db, dataset_id)
+    await asyncio.to_thread(request.app.state.gallery.forget, dataset_id)
     return Response(status_code=204)
 
 

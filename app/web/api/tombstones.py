@@ -1,9 +1,10 @@
 """``/v1/tombstones``: what was removed on request and does not return."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, StringConstraints
 
 from app.datasets.forget import forget
@@ -63,9 +64,11 @@ class NewTombstones(Strict):
 
 
 @router.post("/v1/tombstones", operation_id="tombstones_create", summary="Remove images on request", responses=may_fail(404))
-async def create_tombstones(call: Here, body: NewTombstones, _: Annotated[NoQuery, Query()]) -> Removed:
+async def create_tombstones(call: Here, request: Request, body: NewTombstones, _: Annotated[NoQuery, Query()]) -> Removed:
     """They leave the store and all of your datasets, and do not return under another URL or as a near copy."""
     found = await forget(call.resources, body.targets, user_id=call.user_id, reason=body.reason, is_exact=body.exact, dry_run=body.dry_run)
+    for dataset_id in () if body.dry_run else found.datasets:
+        await asyncio.to_thread(request.app.state.gallery.forget, dataset_id)
     names = ("id", "dataset_id", "format", "version", "destination")
     exports = [WithdrawnExport(**{name: getattr(made, name) for name in names}) for made in found.exports]
     return Removed(

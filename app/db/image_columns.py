@@ -76,7 +76,7 @@ async def has_more_than(db: Database, dataset_id: str, number: int) -> bool:
 
 async def by_ids(db: Database, dataset_id: str, image_ids: Sequence[int]) -> list[StoredImage]:
     """Return images of a dataset in the order of these ids; those that are gone are left out."""
-    query = select(*STORED).where(_IMAGES.id.in_(image_ids[: paging.MAX_LIMIT]), _IMAGES.dataset_id == dataset_id)
+    query = select(*STORED).where(_IMAGES.id.in_(image_ids[: paging.MAX_LIMIT]))  # with the dataset SQLite would read all of its rows
     async with db.read() as connection:
-        found = {row.id: as_image(row) for row in (await connection.execute(query)).all()}
+        found = {row.id: as_image(row) for row in (await connection.execute(query)).all() if row.dataset_id == dataset_id}
     return [found[image_id] for image_id in image_ids if image_id in found]

@@ -13,7 +13,7 @@ from typing import Any
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, async_playwright
 
-__all__ = ["CHROMIUM", "Watch", "audit", "find_chromium", "launch", "settle", "watched"]
+__all__ = ["CHROMIUM", "Watch", "audit", "find_chromium", "launch", "settle", "until", "watched"]
 
 CHROMIUM = os.environ.get("PICTRAWL_TEST_CHROMIUM")
 """The program to test with; read before the environment is emptied."""
@@ -137,6 +137,11 @@ async def settle(page: Page) -> None:
     Asks again and again, since a function that waits in the page would be evaluated there, which its policy forbids.
     """
     await page.wait_for_load_state("load")
+    await until(page, SETTLED)
+
+
+async def until(page: Page, condition: str) -> None:
+    """Wait until an expression holds."""
     async with asyncio.timeout(TIMEOUT_S):
-        while not await page.evaluate(SETTLED):
+        while not await page.evaluate(condition):
             await asyncio.sleep(0.02)

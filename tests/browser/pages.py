@@ -52,6 +52,8 @@ PAGES: Mapping[str, Shown] = {
     "/docs": Shown("docs", is_open=True, has_twin=False),
     "/exports/{export_id}": Shown("export"),
     "/fleet": Shown("fleet"),
+    "/datasets/{dataset_id}/images": Shown("gallery", "?sort=-sharpness&split=train&split="),
+    "/images/{image_id}": Shown("picture"),
     "/signin": Shown("sign-in", is_open=True, has_twin=False),
 }
 """By the path of the route, whose parameters are those of :attr:`~tests.browser.site.Seeded.ids`."""

@@ -7,7 +7,7 @@ from app.db.reviews import NewReview
 from app.db.tombstones import NewTombstone
 from app.domain import ImageState, Reason, ReviewAction
 from app.job_states import JobState
-from tests.db.builders import add_images, add_job, claimed, dataset_of, unit_ids
+from tests.db.builders import add_images, add_job, claimed, dataset_of, explained, statements, unit_ids
 from tests.db.test_images import set_all
 
 
@@ -73,6 +73,14 @@ async def test_images_come_in_the_order_that_is_asked_for(any_database: Database
     ids, foreign = await add_images(any_database, job, 3), await add_images(any_database, other, 1)
     found = await image_columns.by_ids(any_database, await dataset_of(any_database, job), [ids[2], foreign[0], 10**9, ids[0]])
     assert [image.id for image in found] == [ids[2], ids[0]]
+
+
+async def test_images_are_read_by_their_keys(database: Database) -> None:
+    """Not through an index of their dataset, which has a million others."""
+    with statements(database) as sent:
+        await image_columns.by_ids(database, "ds", list(range(60)))
+    plan = await explained(database, next(statement for statement in sent if "FROM images" in statement))
+    assert plan.startswith("SEARCH images USING INTEGER PRIMARY KEY")
 
 
 async def test_more_than_a_number_is_known_without_counting_all(any_database: Database) -> None:

@@ -121,7 +121,7 @@ async def delete(request: Request, dataset_id: DatasetId) -> Response:
     """Delete a dataset, once it is sure."""
     if "sure" not in await read_form(request):
         return await ask_to_delete(request, dataset_id)
-    await datasets.delete_dataset(call_of(request), dataset_id, NoQuery())
+    await datasets.delete_dataset(call_of(request), request, dataset_id, NoQuery())
     return RedirectResponse("/datasets", 303)
 
 

@@ -41,7 +41,7 @@ WORDS = ("grey", "lynx", "snow", "forest", "river", "morning", "portrait", "youn
 _MEASURES = ", ".join(
     f"\"{name}\": ' || ({value}) || '"
     for name, value in {
-        "sharpness": "(n * 7919 % 1000003) / 100.0",
+        "sharpness": "((n % 99991) * 7919 % 1000003) / 100.0",
         "entropy": "(n * 31 % 8001) / 1000.0",
         "brightness": "(n * 17 % 25501) / 100.0",
         "edges": "(n % 1000) / 1000.0",
@@ -61,9 +61,9 @@ IMAGES: Mapping[str, str] = {
     "license": "CASE n % 5 WHEN 0 THEN 'CC0-1.0' WHEN 1 THEN 'CC-BY-4.0' WHEN 2 THEN 'CC-BY-SA-4.0' WHEN 3 THEN 'PDM-1.0' END",
     "title": f"'A ' || {_one_of(('grey lynx', 'red fox', 'brown bear'), 3)} || ' in ' || {_one_of(WORDS, len(WORDS))} || ' number ' || n",
     "caption": "'Seen on a walk by the water ' || (n % 5000)",
-    "width": "200 + n * 7919 % 3801",
-    "height": "200 + n * 104729 % 2801",
-    "size_bytes": "20000 + n * 15485863 % 3000017",
+    "width": "200 + (n % 10007) * 7919 % 3801",
+    "height": "200 + (n % 9973) * 104729 % 2801",
+    "size_bytes": "20000 + (n % 131) * 15485863 % 3000017 + n % 1009",
     "media_type": "CASE n % 11 WHEN 0 THEN 'image/png' WHEN 1 THEN 'image/webp' ELSE 'image/jpeg' END",
     "measures": f"('{{{{{_MEASURES}, \"frames\": 1.0}}}}')::json",
 }

@@ -20,6 +20,9 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 WARNED = LEVELS[2:]
 
+LAST_ID = 2**63 - 1
+"""Beyond every line. Without a bound on the id SQLite reads all lines of the job, and not the index of a filter."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
@@ -111,7 +114,7 @@ async def after(db: Database, job_id: str, wanted: EventFilter = EVERY, *, last_
         return await _read(connection, await _places(connection, job_id, wanted), last_id, limit)
 
 
-async def before(db: Database, job_id: str, wanted: EventFilter = EVERY, *, first_id: int | None = None, limit: int = 500) -> list[Event]:
+async def before(db: Database, job_id: str, wanted: EventFilter = EVERY, *, first_id: int = LAST_ID, limit: int = 500) -> list[Event]:
     """Return a job's last events, or those before ``first_id``, newest first."""
     async with db.read() as connection:
         return await _read(connection, await _places(connection, job_id, wanted), first_id, limit, descending=True)
@@ -132,7 +135,7 @@ class Found:
 
 
 async def search(
-    db: Database, job_id: str, wanted: EventFilter = EVERY, *, text: str = "", first_id: int | None = None, limit: int = 100
+    db: Database, job_id: str, wanted: EventFilter = EVERY, *, text: str = "", first_id: int = LAST_ID, limit: int = 100
 ) -> Found:
     """Find a job's last events, or those before ``first_id``, whose event or values contain a text in any case.
 
@@ -174,7 +177,7 @@ async def _places(connection: Connection, job_id: str, wanted: EventFilter) -> l
 
 
 async def _read(
-    connection: Connection, places: Sequence[paging.Place], last_id: int | None, limit: int, *, descending: bool = False
+    connection: Connection, places: Sequence[paging.Place], last_id: int, limit: int, *, descending: bool = False
 ) -> list[Event]:
     if not places:
         return []

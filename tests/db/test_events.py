@@ -141,17 +141,18 @@ async def test_lines_by_name_of_a_chunk_and_its_units(any_database: Database) ->
         ({"chunk_id": "chunk_a"}, "ix_events_chunk_id"),
     ],
 )
-async def test_each_filter_has_its_index(database: Database, wanted: dict[str, str], index: str) -> None:
-    """Among a hundred thousand lines a few are found without reading the rest."""
+@pytest.mark.parametrize(("read", "bound"), [(events.after, "id>?)"), (events.before, "id<?)")])
+async def test_each_filter_has_its_index(database: Database, wanted: dict[str, str], index: str, read: Any, bound: str) -> None:
+    """Among a hundred thousand lines a few are found without reading the rest, from either end."""
     with statements(database) as seen:
-        await events.after(database, "job_1", events.EventFilter(**wanted))
+        await read(database, "job_1", events.EventFilter(**wanted))
     asked = next(statement for statement in seen if "FROM events" in statement)
     async with database.read() as connection:
         parameters = (None,) * asked.count("?")
         plan = (await connection.run_sync(lambda sync: sync.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", parameters))).all()
     searched = [row.detail for row in plan if row.detail.startswith("SEARCH events USING") and " INDEX " in row.detail]
     assert searched, plan
-    assert all(f" INDEX {index} " in step and step.endswith("id>?)") for step in searched), plan
+    assert all(f" INDEX {index} " in step and step.endswith(bound) for step in searched), plan
 
 
 @pytest.mark.parametrize("name", ["by.host", "none.such"])

@@ -25,11 +25,11 @@ from app.explain import (
 from app.explain.keywords import KeywordFigures, load_keywords
 from app.job_states import UnitKind, UnitState
 from app.jobs.attendance import mark_unattended
-from app.web.api.conventions import Here, ImageId, JobId, NoQuery, Text, View
+from app.web.api.conventions import Call, Here, ImageId, JobId, NoQuery, Text, View
 from app.web.api.images import Attempt, Image, attempt_view, image_view
 from app.web.api.job_views import Keyword, ShortClass, keywords_of, short_classes_of
 
-__all__ = ["router"]
+__all__ = ["Stage", "job_explanation", "read_history", "router"]
 
 router = APIRouter()
 
@@ -218,9 +218,19 @@ async def get_image_explanation(call: Here, image_id: ImageId, _: Annotated[NoQu
 @router.get("/v1/jobs/{job_id}/explain", operation_id="jobs_explain", summary="Where a job's time went", tags=["jobs"])
 async def get_job_explanation(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobExplanation:
     """Time by stage and by host, waits by cause, and what the job waits for now."""
+    return await job_explanation(call, await read_history(call, job_id))
+
+
+async def read_history(call: Call, job_id: str) -> JobHistory:
+    """The history of a job; whether a process works on it is said too."""
     history = await explain_job(call.resources.db, job_id, user_id=call.user_id)
     (job,) = await mark_unattended(call.resources.db, call.resources.workspace, [history.job])
-    return _job(replace(history, job=job), await load_keywords(call.resources.db, job))
+    return replace(history, job=job)
+
+
+async def job_explanation(call: Call, history: JobHistory) -> JobExplanation:
+    """A job's history as it is sent."""
+    return _job(history, await load_keywords(call.resources.db, history.job))
 
 
 def _image(history: ImageHistory) -> ImageExplanation:

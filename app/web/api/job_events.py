@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 import errors
 from app.db import Database, events, jobs, rows
-from app.db.events import EventFilter
+from app.db.events import LAST_ID, EventFilter
 from app.discovery import urls
 from app.jobs.attendance import mark_unattended
 from app.jobs.pace import PaceMeters
@@ -22,7 +22,7 @@ from app.web.api import job_views
 from app.web.api.conventions import Here, JobId, NoQuery, Text, View, at
 from logging_setup import get_logger, redact
 
-__all__ = ["EventPage", "EventQuery", "read_page", "router", "wants_stream"]
+__all__ = ["COST_FACTOR", "EventPage", "EventQuery", "read_page", "router", "wants_stream"]
 
 log = get_logger(__name__)
 
@@ -43,8 +43,6 @@ SETTLE_S = 1.5
 
 SERVER_ONLY = frozenset({"traceback", "logger"})
 """Fields of a log line that describe the server, not the job; they are not sent."""
-
-LAST_ID = 2**63 - 1
 
 
 def _upper(value: Any) -> Any:
@@ -163,7 +161,7 @@ async def job_events(
 async def read_page(db: Database, job_id: str, query: EventQuery) -> EventPage:
     """A page of a job's log."""
     if query.is_newest_first:
-        older = await events.search(db, job_id, query.wanted(), text=query.text or "", first_id=query.before, limit=query.limit)
+        older = await events.search(db, job_id, query.wanted(), text=query.text or "", first_id=query.before or LAST_ID, limit=query.limit)
         return EventPage(items=[_view(event) for event in older.lines], next_after=None, next_before=older.goes_on_before)
     found = await events.after(db, job_id, query.wanted(), last_id=query.after, limit=query.limit)
     return EventPage(items=[_view(event) for event in found], next_after=found[-1].id if len(found) == query.limit else None)

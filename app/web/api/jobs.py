@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from app.datasets.update import submit_into
 from app.db import image_search, jobs, rows
 from app.domain import Reason
-from app.explain.hosts import load_hosts
+from app.explain.hosts import HostUse, load_hosts
 from app.job_states import DesiredState
 from app.jobs import settle, submit
 from app.jobs.attendance import mark_unattended
@@ -129,7 +129,11 @@ async def list_job_images(call: Here, job_id: JobId, query: Annotated[PageQuery,
 async def list_job_hosts(call: Here, job_id: JobId, _: Annotated[NoQuery, Query()]) -> JobHosts:
     """At most 50: first those that are asked or waited for now, then those that took the most time."""
     job = await jobs.get(call.resources.db, job_id, user_id=call.user_id)
-    found = await load_hosts(call.resources.db, job.id)
+    return hosts_view(await load_hosts(call.resources.db, job.id))
+
+
+def hosts_view(found: Sequence[HostUse]) -> JobHosts:
+    """The first hosts as they are sent."""
     return JobHosts(items=[host_view(use) for use in found[:MOST_HOSTS]], hosts_in_all=len(found))
 
 

@@ -11,12 +11,14 @@ from starlette.responses import RedirectResponse, Response
 
 from app.db import datasets as dataset_rows
 from app.domain import Reason
+from app.explain.hosts import merge
+from app.explain.hosts_at_work import hosts_at_work
 from app.job_states import ACTIVE_JOB_STATES, FINAL_JOB_STATES, DesiredState, JobKind, JobState
 from app.jobs import submit
 from app.web.api import explain, job_events, jobs, problems
 from app.web.api.conventions import Call, JobId, JobQuery, NoQuery, PageQuery, call_of
 from app.web.api.explain import Stage
-from app.web.api.job_events import EventQuery
+from app.web.api.job_events import COST_FACTOR, EventQuery
 from app.web.api.job_views import Job
 from app.web.ui.forms import read_form
 from app.web.ui.templating import is_fragment, link, render
@@ -31,6 +33,9 @@ NEWEST = 24
 LINES = 100
 LINES_BESIDE = 40
 """Lines of a log at once: on its own page, and on that of its job."""
+
+TIMES_EVERY_S = 5
+"""Seconds between two readings of the times, which count all requests of the job: at most a twentieth of the time is spent on it."""
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SVG_WIDTH = 1_000
@@ -112,9 +117,13 @@ async def _live(call: Call, job: Job) -> dict[str, Any]:
 
 async def _time_of(call: Call, job_id: str) -> dict[str, Any]:
     """Where the time of a job goes."""
-    history = await explain.get_job_explanation(call, job_id, NoQuery())
-    hosts = await jobs.list_job_hosts(call, job_id, NoQuery())
-    return {"history": history, "hosts": hosts, "bars": timeline(history.stages, datetime.now().astimezone()), "svg_width": SVG_WIDTH}
+    began = time.monotonic()
+    read = await explain.read_history(call, job_id)
+    history = await explain.job_explanation(call, read)
+    hosts = jobs.hosts_view(merge(read.hosts, await hosts_at_work(call.resources.db, job_id=job_id)))
+    every_s = max(TIMES_EVERY_S, round(COST_FACTOR * (time.monotonic() - began)))
+    bars = timeline(history.stages, datetime.now().astimezone())
+    return {"history": history, "hosts": hosts, "bars": bars, "svg_width": SVG_WIDTH, "every_s": every_s}
 
 
 def timeline(stages: Sequence[Stage], now: datetime) -> list[Bar]:

@@ -399,3 +399,17 @@ CONFIRMED: dict[str, Any] = dict.fromkeys(("reason", "detail", "evidence", "dupl
 def test_a_decision_changes_no_more_than_it_says(columns: dict[str, Any], decision: Decision, changes: dict[str, Any]) -> None:
     """A kept image stays in its split; a new label leaves the state alone, and a decision that stands already changes nothing."""
     assert changes_of(replace(IMAGE, **columns), decision, "cat", "train") == changes
+
+
+async def test_no_limit_takes_out_what_a_person_keeps(bench: Bench, library: Library) -> None:
+    """Neither a target, nor a limit for its label, nor a selection: in the next version it is there beside those that they take."""
+    urls = [*labelled(library.hang(range(3))), *labelled(library.hang([7]), "dog")]
+    dataset_id = await built(bench, urls, where="label = cat", max_per_label=2)
+    rows = await by_path(bench, dataset_id)
+    over = next(name for name, row in rows.items() if row.reason is Reason.OVER_TARGET)
+    assert rows["7.jpg"].reason is Reason.NOT_SELECTED
+    await decided(bench, dataset_id, KEEP, seen(rows["7.jpg"], rows[over]))
+    (new,) = library.hang([9])
+    job_id = await updated(bench, dataset_id, [*rows_urls(rows), new])
+    now = await by_path(bench, (await bench.job(job_id)).dataset_id)
+    assert {name: row.state.value for name, row in now.items() if row.label is not None} == dict.fromkeys(rows, "kept")

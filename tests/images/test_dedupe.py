@@ -183,3 +183,25 @@ def test_many_images_are_compared() -> None:
     equal = [_item(i, 77) for i in range(20_000)]
     assert find_near(different, 6) == {}
     assert len(find_near(equal, 6)) == 19_999
+
+
+KEPT_BY_A_PERSON, TAKEN_OUT = 2, 1
+
+
+def test_what_a_person_decided_is_a_copy_of_nothing() -> None:
+    """Neither of better images nor of each other; what resembles it is a copy of it, and first of what a person keeps."""
+    better = _item(1, 0, pixels=900, sha256="a")
+    kept = replace(_item(2, 0b1, sha256="a"), decided=KEPT_BY_A_PERSON)
+    other = replace(_item(3, 0b11), decided=KEPT_BY_A_PERSON)
+    out = replace(_item(4, 0b111, sha256="a"), decided=TAKEN_OUT)
+    items = [better, kept, other, out, _item(5, 0b111)]
+    for order in (items, items[::-1]):
+        assert find_exact(order) == {1: Match(2, 0)}
+        assert find_near(order, 4) == {1: Match(2, 1), 5: Match(2, 2)}
+        assert compare(order, "near", 1) == {1: Copy(2, None), 5: Copy(3, 1)}
+
+
+def test_a_copy_of_what_a_person_took_out_points_to_it() -> None:
+    """Where nothing that a person keeps is as near."""
+    out = replace(_item(9, 0, pixels=1), decided=TAKEN_OUT)
+    assert compare([_item(1, 0b1, pixels=900), _item(2, 0xFFFF), out], "near", 3) == {1: Copy(9, 1)}

@@ -99,3 +99,12 @@ def test_no_picture_keeps_two_labels_unless_asked(seeds: list[tuple[str | None, 
     if policy != "keep-all":
         again = resolve(rest, "near", 2, policy)
         assert (again.conflicts, again.duplicates) == ({}, found.duplicates)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_image_that_a_person_keeps_loses_no_conflict(policy: LabelConflicts) -> None:
+    """Its label is the first one, whatever the ids; the others are out, or its copies."""
+    decided = replace(_item(7, "cat", sha256="a"), decided=2)
+    kept, _, conflicts = _outcome([_item(1, "dog", sha256="a"), decided], policy)
+    assert kept == ({1, 7} if policy == "keep-all" else {7})
+    assert conflicts == (set() if policy == "keep-all" else {1})

@@ -75,3 +75,11 @@ def test_the_digest_covers_rules_and_versions() -> None:
         digest_of(CompressionRules("webp", 80)),
     ]
     assert len({first, *others}) == 8
+
+
+def test_what_the_dataset_has_no_form_of_gets_its_form() -> None:
+    """A person keeps it that a check had rejected before it was compressed; one with a form, or a dataset of originals, needs none."""
+    own = CompressionRules("webp", 80)
+    assert choose_recipe(image(), None, ALL, own) == Recipe(image(), own)
+    assert choose_recipe(RESIZED, None, ALL, own) == Recipe(RESIZED)
+    assert choose_recipe(image(), None, ALL, CompressionRules()) == Recipe(image())

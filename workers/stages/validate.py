@@ -176,13 +176,11 @@ def _refused(why: str, evidence: str | None) -> Row:
 
 
 def _as_row(image: StoredImage, verdict: Verdict) -> Row:
-    is_decided = image.reviewed == Reviewed.KEEP and verdict.phash is not None  # a person keeps it, and it decodes
-    reason = None if is_decided else verdict.reason
     row = {
         "id": image.id,
-        "state": ImageState.REJECTED if reason else ImageState.VALID,
-        "reason": reason,
-        "detail": (verdict.detail or None) if reason else None,
+        "state": ImageState.REJECTED if verdict.reason else ImageState.VALID,
+        "reason": verdict.reason,
+        "detail": verdict.detail or None,
         "media_type": f"image/{verdict.format}" if verdict.format else image.media_type,
         "width": verdict.width,
         "height": verdict.height,

@@ -1,6 +1,7 @@
 """Which images are kept, and where they go."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from app.quotas import Quota
 from tests.images.samples import encode, photo
 from tests.origin import Origin, image, reply
 from tests.workers.bench import Bench, open_bench
-from workers.stages.label import assign_splits, by_cluster, choose, spelled_apart, splits_before
+from workers.stages.label import assign_splits, by_cluster, choose, spelled_apart, splits_before, with_decided
 
 
 def item(number: int, search: str, rank: int) -> Choice:
@@ -151,3 +152,12 @@ def test_labels_that_differ_by_case_are_named() -> None:
         spelled_apart([f"{word}{number}" for number in range(30) for word in "aA"]) == [f"A{n}" for n in sorted(map(str, range(30)))][:20]
     )
     assert spelled_apart(["a", "b"]) == []
+
+
+def test_what_a_person_keeps_is_beyond_the_target() -> None:
+    """It is kept beside the others, in the order of ids; without such an image nothing changes."""
+    first, second = Choice(1, "a", "cat", None, 0), Choice(2, "b", "cat", None, 1)
+    decided = replace(second, is_decided=True)
+    assert with_decided([first], {2: "target"}, [first, decided]) == ([first, decided], {})
+    assert with_decided([decided], {1: "target"}, [first, decided]) == ([decided], {1: "target"})
+    assert with_decided([first], {2: "target"}, [first, second]) == ([first], {2: "target"})

@@ -207,7 +207,9 @@ def _reviewed(history: ImageHistory) -> Iterator[ExplanationLine]:
 
 def review_words(review: Review) -> str:
     """``reject by ann: kept -> rejected, label cat -> dog; "watermark"``."""
-    changes = [f"{review.before.get('state')} -> {review.after.get('state')}"]
+    cause = review.before.get("reason")
+    was = f"{review.before.get('state')} ({cause})" if cause else review.before.get("state")
+    changes = [f"{was or 'unknown'} -> {review.after.get('state')}"]
     for name in ("label", "split"):
         old, new = review.before.get(name), review.after.get(name)
         changes += [f"{name} {clipped(old or 'none', 60)} -> {clipped(new or 'none', 60)}"] if old != new else []

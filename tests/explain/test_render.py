@@ -280,12 +280,12 @@ def test_what_people_decided_stands_in_the_story() -> None:
     first = Review(
         1, "ds_1", 7, "ann", "rev_1", "reject", "a\nwatermark", {"state": "kept", "label": "cat", "split": "test"}, out, None, 2, 5.0
     )
-    second = Review(2, "ds_1", 7, None, None, "keep", None, out, out | {"state": "kept"}, None, None, 6.0)
+    second = Review(2, "ds_1", 7, None, None, "keep", None, out | {"reason": "blurry"}, out | {"state": "kept"}, None, None, 6.0)
     lines = [line for line in image_lines(history({"state": ImageState.KEPT}, reviews=(first, second))) if line.topic == "reviewed"]
     assert [line.at for line in lines] == [5.0, 6.0]
     words = "reject by ann: kept -> rejected, label cat -> dog, split test -> none"
     assert lines[0].words == f'{words}; "a watermark", taken back since'
-    assert lines[1].words == "keep by a reviewer: rejected -> kept"
+    assert lines[1].words == "keep by a reviewer: rejected (blurry) -> kept"
 
 
 def test_a_decision_about_other_bytes_says_so() -> None:

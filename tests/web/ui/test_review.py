@@ -122,7 +122,7 @@ async def test_the_other_picture_of_a_conflict_is_shown(browser: Browser, resour
     (two,) = await pictures(resources, job, "b", **values)
     page = await shown(browser, job, "?reason=label_conflict")
     assert f'data-image="{two}"' in page
-    assert f"/v1/images/{one}/thumbnail" in page
+    assert f"/v1/images/{one}/content" in page
     assert "Keep as this" in page
 
 

@@ -93,6 +93,7 @@ async def show(request: Request, dataset_id: DatasetId, place: Annotated[Place, 
     queue = await _queue(db, dataset_id, place)
     current = queue[0] if queue else None
     story = await explain_image(db, [current]) if current is not None else None
+    other = await _other(db, current) if current else None
     values = {
         "dataset": dataset,
         "place": place,
@@ -101,7 +102,8 @@ async def show(request: Request, dataset_id: DatasetId, place: Annotated[Place, 
         "image": current,
         "story": story,
         "large": _large(current) if current else None,
-        "other": await _other(db, current) if current else None,
+        "other": other,
+        "other_large": _large(other) if other else None,
         "previous": await reviews.before(db, dataset_id, place.as_filter, DECIDABLE, current.id) if current else None,
         "count": await reviews.count(db, dataset_id, place.as_filter, DECIDABLE, only_open=place.is_open),
         "states": sorted(DECIDABLE),

@@ -40,7 +40,7 @@ browser: $(STAMP) ## look at every page with Chromium; ARGS="-k sign_in" runs so
 	$(BIN)/python -m pytest tests/browser --numprocesses=$(BROWSER_JOBS) --dist=worksteal $(ARGS)
 
 drills: $(STAMP) ## break processes, Redis and PostgreSQL on purpose, and see that nothing is lost; ARGS="-k redis" runs some
-	$(BIN)/python -m pytest tests/drills --numprocesses=$(DRILL_JOBS) --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest tests/drills --numprocesses=$(DRILL_JOBS) --dist=worksteal --override-ini=faulthandler_timeout=600 $(ARGS)
 
 check: style types layers references locks ## what must hold before a commit
 

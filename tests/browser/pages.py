@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount
 
-__all__ = ["PAGES", "Shown", "page_paths"]
+__all__ = ["PAGES", "Shown", "address", "page_paths"]
 
 NO_PAGES = ("/v1/", "/static/", "/session")
 """Beginnings of paths that answer with something else than a page."""
@@ -44,7 +44,7 @@ PAGES: Mapping[str, Shown] = {
     "/datasets": Shown("datasets"),
     "/datasets/{dataset_id}": Shown("dataset"),
     "/datasets/{dataset_id}/delete": Shown("dataset-delete"),
-    "/datasets/{dataset_id}/diff": Shown("dataset-diff"),
+    "/datasets/{dataset_id}/diff": Shown("dataset-diff", "?against={other_id}"),
     "/datasets/{dataset_id}/labels": Shown("dataset-labels"),
     "/datasets/{dataset_id}/leaks": Shown("dataset-leaks"),
     "/datasets/{dataset_id}/licences": Shown("dataset-licences", "?license=open"),
@@ -57,6 +57,11 @@ PAGES: Mapping[str, Shown] = {
     "/signin": Shown("sign-in", is_open=True, has_twin=False),
 }
 """By the path of the route, whose parameters are those of :attr:`~tests.browser.site.Seeded.ids`."""
+
+
+def address(path: str, ids: Mapping[str, str]) -> str:
+    """Where a page shows these ids."""
+    return (path + PAGES[path].query).format(**ids)
 
 
 def page_paths(app: FastAPI) -> Iterator[str]:

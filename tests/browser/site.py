@@ -138,21 +138,22 @@ async def seed(workspace: Path) -> Seeded:
     async with open_site(workspace, works=True) as site:
         rows = [*good(site.hosts), *dropped(site.hosts)]
         site.hosts.searches["http://openverse.example.org/v1/images/"] = openverse(site.hosts)
-        job, *_ = await asyncio.gather(
+        job, other, _ = await asyncio.gather(
             build(site, name="landscapes", urls=rows, splits=SPLITS, export_format="imagefolder", also=["webdataset"]),
             build(site, keywords=[KEYWORD], sources=["openverse"], license=["open"], max_images=12),
             build(site, name="moved away", urls=[f"http://{HOSTS[2]}/old/{number}.jpg" for number in range(5)]),
         )
-        ids = await ids_of(site, job)
+        ids = await ids_of(site, job, other)
     async with open_site(workspace) as site:
         waiting = (await site.api.post("/v1/jobs", json={"name": "harbours at dusk", "urls": [f"http://{HOSTS[0]}/dusk.jpg"]})).json()
         await site.api.patch(waiting["links"]["self"], json={"desired_state": "paused"})
         return Seeded(workspace, ids | {"waiting_job_id": waiting["id"]})
 
 
-async def ids_of(site: Site, job: Mapping[str, Any]) -> dict[str, str]:
-    """Ids of a build's job, dataset, export, and of one kept image and one duplicate."""
+async def ids_of(site: Site, job: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
+    """Ids of a build's job, dataset, export, of one kept image and one duplicate, and of another build's dataset."""
     found = {"job_id": str(job["id"]), "dataset_id": str(job["dataset_id"]), "export_id": str(job["exports"][0]["id"])}
+    found["other_id"] = str(other["dataset_id"])
     for name, state in (("image_id", "kept"), ("duplicate_id", "duplicate")):
         page = await site.api.get("/v1/images", params={"job_id": job["id"], "state": state, "limit": 1})
         found[name] = str(page.json()["items"][0]["id"])

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page
 
 from app.web import create_app
 from tests.browser.chromium import audit, settle, watched
-from tests.browser.pages import PAGES, page_paths
+from tests.browser.pages import PAGES, address, page_paths
 from tests.browser.site import Seeded, Site, copied, open_site
 from tests.web.seeds import key_of
 
@@ -41,7 +41,7 @@ FOCUSED = """() => {
 
 async def opened(page: Page, site: Site, path: str) -> None:
     """Open a page and wait until it has loaded its parts."""
-    response = await page.goto(path.format(**site.ids) + PAGES[path].query)
+    response = await page.goto(address(path, site.ids))
     assert response is not None
     assert response.status == 200, await page.locator("main").inner_text()
     await settle(page)
@@ -53,21 +53,20 @@ def test_every_page_is_listed(site: Site) -> None:
 
 
 @each_page
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_page_passes_axe(page: Page, site: Site, path: str, scheme: str) -> None:
-    """axe-core finds nothing, contrast included; the fixture finds no error and no request to another origin."""
-    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+async def test_page_is_clean(page: Page, site: Site, path: str) -> None:
+    """axe-core finds nothing in light and dark, contrast included; the page fits a telephone and a large screen, and names its twin.
+
+    The fixture finds no error and no request to another origin.
+    """
     await opened(page, site, path)
     await audit(page)
-
-
-@each_page
-@pytest.mark.parametrize("width_px", WIDTHS_PX)
-async def test_page_fits(page: Page, site: Site, path: str, width_px: int) -> None:
-    """Nothing is cut off or has to be scrolled to the side."""
-    await page.set_viewport_size({"width": width_px, "height": 800})
-    await opened(page, site, path)
-    assert await page.evaluate("document.documentElement.scrollWidth") <= width_px
+    await page.emulate_media(color_scheme="dark")
+    await audit(page)
+    for width_px in WIDTHS_PX:
+        await page.set_viewport_size({"width": width_px, "height": 800})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width_px
+    shown = (await page.locator("body").text_content()) or ""
+    assert ("curl " in shown) is PAGES[path].has_twin
 
 
 @each_page
@@ -98,14 +97,6 @@ async def test_page_works_without_javascript(browser: Browser, site: Site, path:
         watch.check()
 
 
-@each_page
-async def test_page_names_its_twin(page: Page, site: Site, path: str) -> None:
-    """What a page shows, a program gets by the same words."""
-    await opened(page, site, path)
-    shown = (await page.locator("body").text_content()) or ""
-    assert ("curl " in shown) is PAGES[path].has_twin
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def locked_site(seeded: Seeded, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """A server with a key in force."""
@@ -117,7 +108,7 @@ async def locked_site(seeded: Seeded, tmp_path_factory: pytest.TempPathFactory) 
 @each_page
 async def test_visitor_is_asked_to_sign_in(locked_site: Site, path: str) -> None:
     """Once a key is in force; the page that was wanted is shown afterwards."""
-    answer = await locked_site.api.get(path.format(**locked_site.ids), headers={"Accept": "text/html"})
+    answer = await locked_site.api.get(address(path, locked_site.ids), headers={"Accept": "text/html"})
     if PAGES[path].is_open:
         assert answer.status_code == 200
     else:

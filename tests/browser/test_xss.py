@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from tests.browser.chromium import Watch, settle, watched
-from tests.browser.pages import PAGES
+from tests.browser.pages import PAGES, address
 from tests.browser.site import Site, open_site
 from tests.browser.xss import PAYLOADS, Payload, seed_hostile
 
@@ -59,7 +59,7 @@ async def test_page_shows_markup_as_text(browser: Browser, hostile_site: Site, p
     """In all that a list, a source and a host have said."""
     async with watched(browser, hostile_site.url) as (context, watch):
         page = await context.new_page()
-        response = await page.goto(path.format(**hostile_site.ids | {"waiting_job_id": hostile_site.ids["job_id"]}) + PAGES[path].query)
+        response = await page.goto(address(path, hostile_site.ids))
         assert response is not None
         assert response.status == 200
         await inspect(page, watch)

@@ -102,8 +102,9 @@ async def seed_hostile(workspace: Path) -> Seeded:
     async with open_site(workspace, works=True) as site:
         job = await _build_list(site, list(rows(site.hosts)))
         site.hosts.searches["http://openverse.example.org/v1/images/"] = answer_of(list(results(site.hosts)))
-        await build(site, keywords=[{"keyword": KEYWORD, "label": '"><script>__xss()</script>'}], sources=["openverse"], license=["open"])
-        return Seeded(workspace, await ids_of(site, job))
+        searched = {"keyword": KEYWORD, "label": '"><script>__xss()</script>'}
+        other = await build(site, keywords=[searched], sources=["openverse"], license=["open"])
+        return Seeded(workspace, await ids_of(site, job, other))
 
 
 async def _build_list(site: Site, listed: list[dict[str, Any]]) -> Mapping[str, Any]:

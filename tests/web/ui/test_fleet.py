@@ -7,6 +7,7 @@ from app.web.api.fleet import Worker
 from app.web.ui.routes.fleet import MOST_ROWS, by_kind, worst_first
 from downloader import HostSnapshot
 from tests.db.builders import claimed_all
+from tests.db.test_fleet import silent_for
 from tests.db.test_open_hosts import being_fetched
 from tests.web import seeds
 from tests.web.api.test_dead import died, status_of
@@ -150,3 +151,13 @@ async def test_dead_units_of_others_are_nobody_elses(browser: Browser, resources
     assert (await browser.post("/fleet/dead/retry", only=ids[0])).status_code == 404
     assert (await browser.post("/fleet/dead/discard", only=ids[0], sure="yes")).status_code == 404
     assert (await status_of(resources, job.id))[0] == "failed"
+
+
+async def test_a_silent_worker_runs_nothing(browser: Browser, resources: Resources) -> None:
+    """Whatever its last heartbeat said."""
+    await fleet.beat(resources.db, WORKER)
+    await silent_for(resources.db, WORKER.id, 60)
+    page = (await browser.get("/fleet")).text
+    assert 'data-tone="dropped">silent' in page
+    assert "0 of 8" in page
+    assert "2 of 8" not in page

@@ -98,7 +98,7 @@ def test_pages_hold_every_image_once_in_order(rows: list[Row], wanted: Filter, n
     """By any number, up and down, whatever its ties and gaps; the cursor of each page is decoded for the next one."""
     columns, sort = columns_of(rows), Sort(name, is_descending)
     mask, found, after = find_matches(columns, wanted).mask, list[int](), None
-    while True:
+    while len(found) <= len(rows):
         ids, after = page(columns, mask, sort, after=after, limit=limit)
         found += ids
         assert len(ids) == limit or after is None

@@ -31,7 +31,8 @@ QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines: their lines are DEBUG."""
 
 QUIET_ROUTES = frozenset({"/v1/images/{image_id}/thumbnail"})
-"""Asked hundreds of times by one page. Their lines are DEBUG too, unless something is wrong."""
+"""Asked hundreds of times by one page. Their lines are DEBUG too, unless something is wrong, and so are those of parts of pages that their
+scripts load again and again."""
 
 CLIENT_LEFT = 499
 """Status in logs and figures of a request whose client left before the answer (as nginx counts it)."""
@@ -87,7 +88,8 @@ class Frame:
         route = _route_of(scope)
         self.metrics.note_request(exchange.method, route, status, seconds, is_stream=exchange.is_stream)
         if not exchange.is_stream:
-            is_quiet = scope["path"] in QUIET_PATHS or (route in QUIET_ROUTES and status < 500)
+            is_part = exchange.method == "GET" and "hx-request" in Headers(scope=scope)
+            is_quiet = scope["path"] in QUIET_PATHS or ((is_part or route in QUIET_ROUTES) and status < 500)
             level = "DEBUG" if is_quiet else "INFO"
             fields = {"user_id": scope["state"].get("user_id"), "method": exchange.method, "route": route, "status": status}
             log.bind(**fields).log(level, "http.request", duration_ms=round(seconds * 1000, 1))

@@ -51,13 +51,17 @@ async def test_a_request_has_one_line_with_its_template_and_its_ids(
     assert answer.headers["x-request-id"] == "trace-1"
 
 
-async def test_lines_of_thumbnails_are_for_debugging(client: httpx.AsyncClient, resources: Resources, lines: Lines) -> None:
-    """One page asks for hundreds."""
+async def test_lines_of_thumbnails_and_parts_of_pages_are_for_debugging(
+    client: httpx.AsyncClient, resources: Resources, lines: Lines
+) -> None:
+    """One page asks for hundreds of thumbnails, and for its parts each second."""
     image_id = await seeds.image(resources, await seeds.build(resources))
     lines.clear()
     for path in (f"/v1/images/{image_id}/thumbnail", f"/v1/images/{image_id}"):
         await client.get(path)
-    assert [line["level"] for line in of(lines, "http.request")] == ["DEBUG", "INFO"]
+    await client.get("/jobs", headers={"Accept": "text/html"})
+    await client.get("/jobs", headers={"Accept": "text/html", "HX-Request": "true"})
+    assert [line["level"] for line in of(lines, "http.request")] == ["DEBUG", "INFO", "INFO", "DEBUG"]
 
 
 async def test_what_is_logged_on_the_way_carries_both_ids(app: FastAPI, connect: Connect, resources: Resources, lines: Lines) -> None:

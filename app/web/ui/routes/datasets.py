@@ -5,10 +5,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Response as ApiResponse
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 from starlette.responses import RedirectResponse, Response
 
-import errors
 from app.db import image_search, jobs
 from app.db.image_search import ImageFilter
 from app.domain import ImageState
@@ -17,7 +16,6 @@ from app.job_states import JobKind
 from app.web.api import dataset_figures, datasets, versions
 from app.web.api.conventions import Call, DatasetId, NoQuery, PageQuery, call_of
 from app.web.api.datasets import DatasetQuery
-from app.web.api.problems import Refusal
 from app.web.api.versions import NewUpdate
 from app.web.ui.confirm import Confirmation, ask
 from app.web.ui.export_form import CHOICES, Problems
@@ -148,12 +146,6 @@ async def ask_to_update(request: Request, dataset_id: DatasetId) -> Response:
 async def update(request: Request, dataset_id: DatasetId) -> Response:
     """Start an update; go to its job."""
     form = await read_form(request)
-    try:
-        body = NewUpdate(max_images=None, retry_failed="retry_failed" in form)
-        job = await versions.create_update(call_of(request), dataset_id, ApiResponse(), NoQuery(), body)
-    except ValidationError as error:
-        raise Refusal("validation-failed", str(error)) from error
-    except errors.NotFoundError:
-        await datasets.get_dataset(call_of(request), dataset_id, NoQuery())
-        raise
+    body = NewUpdate(max_images=None, retry_failed="retry_failed" in form)
+    job = await versions.create_update(call_of(request), dataset_id, ApiResponse(), NoQuery(), body)
     return RedirectResponse(f"/jobs/{job.id}", 303)

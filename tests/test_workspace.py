@@ -190,7 +190,7 @@ def test_the_server_of_a_workspace_is_found_while_it_serves(tmp_path: Path) -> N
 
 def test_the_record_of_a_dead_server_is_passed_over(tmp_path: Path) -> None:
     """The kernel released its lock; what the file still says is of no account, and the next server takes its place."""
-    (tmp_path / "server").write_text("http://127.0.0.1:65000/of-the-dead-one")
+    (tmp_path / "server").write_text("http://127.0.0.1:65000")
     assert build(tmp_path).find_url() is None
     with serve(tmp_path).serving(URL):
         assert build(tmp_path).find_url() == URL

@@ -52,4 +52,4 @@ async def serve_pages(cli: Cli, resources: Resources, port: int) -> AsyncIterato
     finally:
         stop.set()
         await serving
-        cli.note(f"the pages at {url} have ended with this command; `pictrawl serve` shows them again")
+        cli.note(f"the pages at {url} have ended with this command; `pictrawl serve{cli.workspace_options}` shows them again")

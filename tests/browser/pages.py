@@ -12,7 +12,7 @@ __all__ = ["PAGES", "Shown", "address", "page_paths"]
 NO_PAGES = ("/v1/", "/static/", "/session")
 """Beginnings of paths that answer with something else than a page."""
 
-WAYS_BACK = ("/builds/new/plan", "/datasets/{dataset_id}/exports")
+WAYS_BACK = ("/datasets/{dataset_id}/exports",)
 """Paths of forms that lead to their page where somebody loads them again."""
 
 

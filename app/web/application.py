@@ -49,6 +49,7 @@ TAGS = [
     {"name": "images", "description": "Candidates and images."},
     {"name": "datasets", "description": "Datasets."},
     {"name": "exports", "description": "Datasets in a format."},
+    {"name": "reviews", "description": "Decisions of people about images."},
     {"name": "checks", "description": "Integrity, duplicates, validation."},
     {"name": "fleet", "description": "Sources, workers, queues."},
     {"name": "operations", "description": "Health, readiness, metrics."},

@@ -103,6 +103,22 @@ async def test_an_export_obeys(bench: Bench, library: Library) -> None:
     assert (newest.kind, first.kind, newest.digest != first.digest) == ("review", "build", True)
 
 
+@pytest.mark.parametrize("export_format", ["imagefolder", "webdataset", "parquet", "coco"])
+async def test_every_form_of_an_export_obeys(bench: Bench, library: Library, export_format: str) -> None:
+    """Its verification reads back the images that are kept now, no more and no less."""
+    library.pictures["/blank.png"] = BLANK
+    dataset_id = await built(bench, labelled([*library.hang(range(4)), library.url("/blank.png")]))
+    rows = await by_path(bench, dataset_id)
+    for decision, name in ((REJECT, "0.jpg"), (KEEP, "blank.png"), (Decision(ReviewAction.RELABEL, "dog"), "1.jpg")):
+        assert (await decided(bench, dataset_id, decision, seen(rows[name]))).decided == 1
+    made = await submit_export(bench.resources, dataset_id, ExportRequest(export_format=export_format))
+    await bench.drive()
+    export = await datasets.get_export(bench.db, made.resource)
+    assert (export.state, export.problems, export.samples) == ("ready", [], 4)
+    manifest = orjson.loads(await bench.resources.store.get(f"{paths.export(export.id)}/manifest.json"))
+    assert manifest["labels"] == {"cat": 3, "dog": 1}
+
+
 async def test_what_a_person_keeps_leaves_in_the_form_of_the_dataset(bench: Bench, library: Library) -> None:
     """A check rejected it before it was compressed; its form is derived for the export."""
     library.pictures["/blank.png"] = BLANK

@@ -165,7 +165,7 @@ async def test_another_duplicate_is_kept_and_one_is_none(context: BrowserContext
     instead = group.get_by_role("button", name="Keep this one instead").first
     image_id = int(str(await instead.inner_text()).rpartition(" ")[2])
     await instead.click()
-    await expect(page.get_by_text(f"keep instead: image {image_id}.")).to_be_visible()
+    await expect(page.get_by_text(f"keep_instead: image {image_id}.")).to_be_visible()
     assert (await row_of(own_site, image_id))["status"] == "kept"
     await audit(page)
     await page.keyboard.press("u")
@@ -173,5 +173,5 @@ async def test_another_duplicate_is_kept_and_one_is_none(context: BrowserContext
     assert (await row_of(own_site, image_id))["status"] == "duplicate"
     none = page.locator("section.group").first.get_by_role("button", name="No duplicate").first
     await none.click()
-    await expect(page.get_by_text(f"split group: image {image_id}.")).to_be_visible()
+    await expect(page.get_by_text(f"split_group: image {image_id}.")).to_be_visible()
     assert (await row_of(own_site, image_id))["status"] == "kept"

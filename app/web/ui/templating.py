@@ -81,11 +81,6 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def words(value: str) -> str:
-    """A name of ours as words: ``too_small`` becomes ``too small``."""
-    return value.replace("_", " ")
-
-
 def web_link(url: str | None) -> str | None:
     """A stranger's URL that may become a link; ``None`` for every scheme but http and https."""
     try:
@@ -119,7 +114,6 @@ def _environment() -> Environment:
         "tone": tone,
         "web_link": web_link,
         "when": when,
-        "words": words,
     }
     made.globals |= {"asset": asset_url, "link": link, "product_version": product_version()}
     return made

@@ -41,7 +41,7 @@ async def test_a_gallery_shows_pictures_counts_and_its_twin(client: httpx.AsyncC
     assert len(tiles(answer.text)) == 4
     assert "&lt;b&gt;puma&lt;/b&gt;" in answer.text
     assert "<b>puma" not in answer.text
-    assert ">http 404</span>" in answer.text
+    assert ">http_404</span>" in answer.text
     assert "<strong>4 images</strong>" in answer.text
     assert f"curl &#39;http://127.0.0.1:8080/v1{path}&#39;".replace("&#39;", "'") in answer.text.replace("&#39;", "'")
 
@@ -114,3 +114,18 @@ async def test_an_empty_dataset_says_what_comes(client: httpx.AsyncClient, resou
     job = await seeds.build(resources)
     text = (await client.get(f"/datasets/{job.dataset_id}/images", headers=PAGE)).text
     assert "This dataset has no images yet." in text
+
+
+async def test_reasons_are_written_as_on_the_command_line(client: httpx.AsyncClient, path: str) -> None:
+    """In facets, chips and tiles, so that they can be copied into ``--reason``."""
+    text = (await client.get(f"{path}?reason=http_404", headers=PAGE)).text
+    assert "reason: http_404" in text
+    assert 'title="http_404"' in text
+    assert "http 404" not in text
+
+
+async def test_a_filter_that_breaks_a_rule_says_so_once_and_leads_back(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(f"{path}?state=dropped", headers=PAGE)
+    assert answer.status_code == 422
+    assert answer.text.count("must be spare") == 1
+    assert f'<a href="{path}">' in answer.text

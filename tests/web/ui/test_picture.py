@@ -46,7 +46,7 @@ async def test_an_image_without_a_picture_says_why(client: httpx.AsyncClient, re
     job = await seeds.build(resources)
     failed = await seeds.image(resources, job, "f.jpg", state=ImageState.FAILED, reason=Reason.HTTP_404)
     text = (await client.get(f"/images/{failed}", headers=PAGE)).text
-    assert "There is no picture: http 404." in text
+    assert "There is no picture: http_404." in text
     assert "Reject" not in text
     tiff = await seeds.image(resources, job, "t.tif", b"tt", media_type="image/tiff", phash="0" * 16)
     text = (await client.get(f"/images/{tiff}", headers=PAGE)).text

@@ -52,4 +52,3 @@ def test_parts_of_links_and_figures() -> None:
     assert templating.link("/a") == "/a"
     assert templating.percent(1, 8) == "12.5 %"
     assert templating.percent(1, 0) == "-"
-    assert templating.words("too_small") == "too small"

@@ -16,7 +16,7 @@ from app.gallery.gallery import View
 from app.gallery.matching import Facet
 from app.web.api.conventions import DatasetId, call_of
 from app.web.api.gallery import GalleryQuery
-from app.web.ui.templating import is_fragment, link, render, words
+from app.web.ui.templating import is_fragment, link, render
 
 __all__ = ["router"]
 
@@ -29,7 +29,7 @@ LISTED: Final = 8
 """Values of a facet that are shown before the rest is asked for."""
 
 ORDERS: Final = [("id", "as they came"), ("-id", "the last first")] + [
-    (f"{minus}{name}", f"{words(name)}, {order}") for name in SORTS[1:] for minus, order in (("", "smallest first"), ("-", "largest first"))
+    (f"{minus}{name}", f"{name}, {order}") for name in SORTS[1:] for minus, order in (("", "smallest first"), ("-", "largest first"))
 ]
 """The orders in words."""
 
@@ -142,15 +142,10 @@ def _sides(path: str, pairs: Pairs, wanted: Filter, view: View) -> dict[str, Any
 
 def _box(path: str, pairs: Pairs, name: str, facet: Facet, chosen: Sequence[str]) -> FacetBox:
     values = [
-        Value(_shown(name, value), count, value in chosen, _toggled(path, pairs, name, value)) for value, count in facet.counts.items()
+        Value(value or "none", count, value in chosen, _toggled(path, pairs, name, value)) for value, count in facet.counts.items()
     ]
     values.sort(key=lambda value: not value.is_chosen)
     return FacetBox(name, values, facet.more)
-
-
-def _shown(name: str, value: str) -> str:
-    """A value in words: a state or a reason is a name of ours."""
-    return words(value) if name in ("state", "reason") and value else value or "none"
 
 
 def _toggled(path: str, pairs: Pairs, name: str, value: str) -> str:
@@ -165,5 +160,5 @@ def _chips(path: str, pairs: Pairs) -> Iterator[Chip]:
         if name == "sort":
             continue
         end, _, number = name.partition("_")
-        text = f"{number} {'≥' if end == 'min' else '≤'} {value}" if end in ("min", "max") else f"{name}: {_shown(name, value)}"
+        text = f"{number} {'≥' if end == 'min' else '≤'} {value}" if end in ("min", "max") else f"{name}: {value or 'none'}"
         yield Chip(text, _url(path, [other for other in pairs if other != pair]))

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page
 from tests.browser.chromium import Watch, settle, watched
 from tests.browser.pages import PAGES, address
 from tests.browser.site import Site, open_site
-from tests.browser.xss import PAYLOADS, Payload, seed_hostile
+from tests.browser.xss import NAME, PAYLOADS, Payload, seed_hostile
 
 LIVE = """() => [...document.querySelectorAll('*')].flatMap(element => [...element.attributes].map(attribute => [element, attribute]))
   .filter(([element, {name, value}]) => /^on|^hx-on|^data-hx-on/i.test(name) || /^\\s*(java|vb)script:|^data:text/i.test(value)
@@ -76,4 +76,25 @@ async def test_address_of_a_page_is_not_executed(browser: Browser, hostile_site:
             for path in (f"/jobs/{said}?{said}={said}", f"/signin?next={said}"):
                 await page.goto(path)
                 await inspect(page, watch)
+        watch.check()
+
+
+async def test_page_of_every_picture_shows_markup_as_text(browser: Browser, hostile_site: Site) -> None:
+    """Each has another payload in all of its fields."""
+    items = (await hostile_site.api.get("/v1/images", params={"limit": 200})).json()["items"]
+    assert len(items) >= len(PAYLOADS)
+    async with watched(browser, hostile_site.url) as (context, watch):
+        page = await context.new_page()
+        for item in items:
+            await page.goto(f"/images/{item['id']}")
+            await inspect(page, watch)
+        watch.check()
+
+
+async def test_names_are_shown_as_they_are(browser: Browser, hostile_site: Site) -> None:
+    """Nothing is lost or escaped twice."""
+    async with watched(browser, hostile_site.url) as (context, watch):
+        page = await context.new_page()
+        await page.goto(f"/datasets/{hostile_site.ids['dataset_id']}")
+        assert NAME in ((await page.locator("main").text_content()) or "")
         watch.check()

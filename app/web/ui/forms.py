@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from app.formatting import clipped
 from app.web import cookies
 from app.web.api import problems
 from app.web.identity import SAFE_METHODS, require_own_origin
@@ -41,7 +43,19 @@ async def read_form(request: Request) -> FormData:
     """The fields of the request's form.
 
     Raises:
-        problems.Refusal: there are too many fields or files in it.
+        problems.Refusal: there are too many fields or files in it, or characters that no text has.
     """
+    if not _is_utf8(request.headers.get("content-type", "")):
+        raise problems.Refusal("bad-request", "Send the form as UTF-8, as browsers do; its Content-Type names another charset.")
     limit = request.app.state.resources.settings.serve.max_body_bytes  # of the whole body, so of each field
-    return await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=limit)
+    form = await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=limit)
+    for name, value in form.multi_items():
+        if "\0" in name or (isinstance(value, str) and "\0" in value):
+            raise problems.Refusal("bad-request", f"{clipped(name, 60)!r}: a field of a form must not contain NUL.")
+    return form
+
+
+def _is_utf8(content_type: str) -> bool:
+    """Whether a form is to be read as UTF-8; some of the other codecs of Python raise errors of their own, or make lone surrogates."""
+    _, options = parse_options_header(content_type)
+    return options.get(b"charset", b"utf-8").lower() in (b"utf-8", b"utf8")

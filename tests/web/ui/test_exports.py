@@ -19,6 +19,8 @@ async def test_the_form_makes_an_export_and_its_table_follows_it(browser: Browse
     assert "tick from:body" in part
     assert "where width &gt; 0" in part
     assert "0 of 1" in part
+    assert "export at work" in part
+    assert 'id="versions-part" hx-swap-oob="innerHTML"' in part
     assert (await browser.get(f"{own}/exports")).headers["location"] == f"{own}#exports"
     made = await datasets.page_exports(resources.db, dataset_id=job.dataset_id)
     assert {export.format for export in made.items} == {"csv", "jsonl"}

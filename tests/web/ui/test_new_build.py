@@ -324,7 +324,7 @@ async def test_the_request_that_is_shown_makes_the_same_job(browser: Browser, re
     """Quotes and all: the body of the curl gives the spec of the form."""
     fields = listed("https://a.example/it's.jpg\n# no\nhttps://b.example/2.jpg", splits="train=0.5,val=0.5", encode="webp", quality="80")
     plan = (await plan_of(browser, fields)).text
-    command = html.unescape(re.search(r'<pre id="request"><code>(.*?)</code>', plan, re.DOTALL)[1])  # type: ignore[index]
+    command = html.unescape(re.search(r'<pre id="request" tabindex="0"><code>(.*?)</code>', plan, re.DOTALL)[1])  # type: ignore[index]
     words = shlex.split(command)
     body = json.loads(words[words.index("-d") + 1])
     assert words[-1] == "http://127.0.0.1:8080/v1/jobs"

@@ -149,7 +149,7 @@ async def test_groups_of_duplicates(browser: Browser, resources: Resources, job:
     assert "3 of 64 bits differ" in page
     assert "1 copy" in page
     made = await browser.post(path, action="keep_instead", seen=f"{two}:duplicate:")
-    assert "keep_instead: image" in (await browser.get(made.headers["location"])).text
+    assert '>keep_instead: <a href="/images/' in (await browser.get(made.headers["location"])).text
     review = made.headers["location"].partition("done=")[2]
     assert (await browser.post(path, action="undo", review=review)).status_code == 303
     assert (await browser.client.get(f"/v1/images/{one}")).json()["status"] == "kept"

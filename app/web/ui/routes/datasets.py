@@ -65,24 +65,30 @@ async def page_of_dataset(
 ) -> Response:
     """Render the page, with what was typed into the form for an export and what is wrong with it."""
     call = call_of(request)
-    dataset = await datasets.get_dataset(call, dataset_id, NoQuery())
-    lineage = (await versions.list_versions(call, dataset_id, NoQuery())).items
+    current = await current_parts(call, dataset_id)
     return render(
         request,
         "dataset.html",
         status=422 if problems else 200,
-        dataset=dataset,
+        **current,
         cover=await _cover(call, dataset_id),
-        versions=lineage,
-        before=next((version.dataset_id for version in lineage if version.dataset_id != dataset_id), None),
-        at_work=await jobs.active_on(call.resources.db, dataset_id, list(JobKind)),
+        before=next((version.dataset_id for version in current["versions"] if version.dataset_id != dataset_id), None),
         build=await jobs.newest_of_dataset(call.resources.db, dataset_id, JobKind.BUILD),
-        exports=(await datasets.list_exports(call, dataset_id, PageQuery(limit=EXPORTS))),
         choices=CHOICES,
         destinations=call.resources.settings.export.destinations,
         fields=fields or {},
         problems=problems or {},
     )
+
+
+async def current_parts(call: Call, dataset_id: str) -> dict[str, Any]:
+    """What a job on the dataset changes on its page while somebody looks: version, job at work, exports and versions."""
+    return {
+        "dataset": await datasets.get_dataset(call, dataset_id, NoQuery()),
+        "versions": (await versions.list_versions(call, dataset_id, NoQuery())).items,
+        "at_work": await jobs.active_on(call.resources.db, dataset_id, list(JobKind)),
+        "exports": await datasets.list_exports(call, dataset_id, PageQuery(limit=EXPORTS)),
+    }
 
 
 async def _cover(call: Call, dataset_id: str) -> Sequence[int]:

@@ -11,7 +11,7 @@ from app.web.api import datasets, exports
 from app.web.api.conventions import DatasetId, ExportId, NoQuery, PageQuery, call_of
 from app.web.ui.export_form import fields_of, place_of_error, read
 from app.web.ui.forms import read_form
-from app.web.ui.routes.datasets import EXPORTS, page_of_dataset
+from app.web.ui.routes.datasets import current_parts, page_of_dataset
 from app.web.ui.templating import is_fragment, render
 
 __all__ = ["router"]
@@ -21,13 +21,10 @@ router = APIRouter()
 
 @router.get("/datasets/{dataset_id}/exports")
 async def show_all(request: Request, dataset_id: DatasetId) -> Response:
-    """The table for a script; everybody else is led to it."""
+    """The table for a script, with what else the export changes on the page; everybody else is led to it."""
     if not is_fragment(request):
         return RedirectResponse(f"/datasets/{dataset_id}#exports", 303)
-    call = call_of(request)
-    found = await datasets.list_exports(call, dataset_id, PageQuery(limit=EXPORTS))
-    dataset = await datasets.get_dataset(call, dataset_id, NoQuery())
-    return render(request, "dataset_exports.html", dataset=dataset, exports=found)
+    return render(request, "dataset_following.html", **await current_parts(call_of(request), dataset_id))
 
 
 @router.post("/datasets/{dataset_id}/exports")

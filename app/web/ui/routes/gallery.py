@@ -141,9 +141,7 @@ def _sides(path: str, pairs: Pairs, wanted: Filter, view: View) -> dict[str, Any
 
 
 def _box(path: str, pairs: Pairs, name: str, facet: Facet, chosen: Sequence[str]) -> FacetBox:
-    values = [
-        Value(value or "none", count, value in chosen, _toggled(path, pairs, name, value)) for value, count in facet.counts.items()
-    ]
+    values = [Value(value or "none", count, value in chosen, _toggled(path, pairs, name, value)) for value, count in facet.counts.items()]
     values.sort(key=lambda value: not value.is_chosen)
     return FacetBox(name, values, facet.more)
 

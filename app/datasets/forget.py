@@ -15,7 +15,7 @@ import numpy as np
 
 import errors
 from app.datasets import versions
-from app.db import Database, datasets, derived_images, image_search, images, tombstones
+from app.db import Connection, Database, datasets, derived_images, image_search, images, reviews, tombstones
 from app.db.exceptions import StateConflict
 from app.db.image_search import Likeness
 from app.db.rows import Export
@@ -29,7 +29,7 @@ from app.storage import Store, paths
 from downloader import url_guard
 from logging_setup import get_logger
 
-__all__ = ["MAX_ASKED", "Forgotten", "Match", "TombstoneIndex", "forget", "release_blobs", "withdraw"]
+__all__ = ["MAX_ASKED", "Forgotten", "Match", "TombstoneIndex", "forget", "mark_removed", "release_blobs", "withdraw"]
 
 log = get_logger(__name__)
 
@@ -237,8 +237,14 @@ async def _remove(
             digests.update(*(found.digests for found in matches))
             for start in range(0, 0 if dry_run else len(matches), _BATCH):
                 async with resources.db.write() as connection:
-                    await images.update_many(connection, [found.change for found in matches[start : start + _BATCH]], always=True)
+                    await mark_removed(connection, matches[start : start + _BATCH])
     return kept, digests
+
+
+async def mark_removed(connection: Connection, matches: Sequence[Match]) -> None:
+    """Leave nothing on the rows of images, nor in what people decided about them, that says what they show."""
+    await images.update_many(connection, [found.change for found in matches], always=True)
+    await reviews.redact(connection, [found.image.id for found in matches])
 
 
 async def _exports_with(db: Database, kept: Mapping[str, int]) -> list[Export]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
 
 from app.db import images, paging, tables
 from app.db.engine import Connection, Database, db_now
@@ -28,6 +28,7 @@ __all__ = [
     "page",
     "queue",
     "read_images",
+    "redact",
     "reviewed_in_batch",
     "size_of_batch",
     "void",
@@ -157,8 +158,10 @@ async def add(
     changes = [row["after"] | {"id": row["image_id"]} for row in rows]
     newest = {new.image.id: review_ids[new.image.id] for new in decided if new.is_decision and not new.undoes}
     await images.update_many(connection, [change | {"review_id": newest.get(change["id"], change["review_id"])} for change in changes])
-    for undone, by in [(row["undoes"], review_ids[row["image_id"]]) for row in rows if row["undoes"]]:
-        await connection.execute(update(tables.reviews).where(tables.reviews.c.id == undone).values(undone_by=by))
+    taken_back = [{"undone": row["undoes"], "by": review_ids[row["image_id"]]} for row in rows if row["undoes"]]
+    if taken_back:
+        of_undone = update(tables.reviews).where(tables.reviews.c.id == bindparam("undone"))
+        await connection.execute(of_undone.values(undone_by=bindparam("by")), taken_back)
 
 
 def _columns(image: StoredImage) -> dict[str, Any]:
@@ -211,6 +214,23 @@ async def void(connection: Connection, image_ids: Sequence[int]) -> None:
     c = tables.images.c
     seen = update(tables.images).where(c.id.in_(image_ids), c.reviewed.is_not(None))
     await connection.execute(seen.values(reviewed=Reviewed.CHANGED, reviewed_label=None))
+
+
+_TOLD: Final = ("detail", "evidence", "sha256")
+
+
+async def redact(connection: Connection, image_ids: Sequence[int]) -> None:
+    """Take notes, words and digests out of decisions about images that are removed on request. Who decided what, and when, stays."""
+    c = tables.reviews.c
+    found = (await connection.execute(select(c.id, c.before, c.after).where(c.image_id.in_(image_ids)))).all()
+    rows = [{"of": row.id, "was": _redacted(row.before), "became": _redacted(row.after)} for row in found]
+    if rows:
+        redacted = update(tables.reviews).where(c.id == bindparam("of"))
+        await connection.execute(redacted.values(note=None, before=bindparam("was"), after=bindparam("became")), rows)
+
+
+def _redacted(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if name in _TOLD else value for name, value in columns.items()}
 
 
 async def adopt(connection: Connection, target_id: str, source_ids: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 import errors
 from app.datasets import review
+from app.datasets.forget import forget
 from app.datasets.merge import submit_merge
 from app.datasets.review import Decision, Outcome, Seen, Targets, changes_of, decide
 from app.datasets.undo import undo
@@ -232,6 +233,24 @@ async def test_undo_restores_what_was(bench: Bench, library: Library) -> None:
     assert decisions(await by_path(bench, dataset_id)) == decisions(after)
     history = await reviews.of_image(bench.db, before["0.jpg"].id)
     assert [(item.action, item.undone_by is not None) for item in history] == [("reject", True), ("undo", True), ("undo", False)]
+
+
+async def test_what_is_removed_on_request_leaves_the_decisions_too(any_bench: Bench, library: Library) -> None:
+    """Notes and digests go; that somebody decided stays, and cannot be taken back. Decisions about others keep theirs."""
+    bench = any_bench
+    dataset_id = await built(bench, labelled(library.hang(range(2))))
+    gone, other = (await by_path(bench, dataset_id)).values()
+    batch = await decided(bench, dataset_id, replace(REJECT, note="shows Jane Doe"), named(gone, other))
+    await forget(bench.resources, [gone.url], user_id="local")
+    (redacted,) = await reviews.of_image(bench.db, gone.id)
+    assert (redacted.action, redacted.user_id, redacted.note) == ("reject", "local", None)
+    assert "Jane Doe" not in str(redacted)
+    assert str(gone.sha256) not in str(redacted)
+    assert redacted.before["label"] == "cat"
+    (whole,) = await reviews.of_image(bench.db, other.id)
+    assert (whole.note, whole.after["detail"], whole.before["sha256"]) == ("shows Jane Doe", "shows Jane Doe", other.sha256)
+    back = await undo(bench.resources, batch.batch_id)
+    assert (back.decided, [refusal.image_id for refusal in back.refusals]) == (1, [gone.id])
 
 
 def decisions(rows: Mapping[str, StoredImage]) -> dict[str, Any]:

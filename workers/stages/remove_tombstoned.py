@@ -6,8 +6,8 @@ Retry: none here. A run that is repeated finds nothing more.
 
 from collections import Counter
 
-from app.datasets.forget import Match, TombstoneIndex, release_blobs
-from app.db import image_search, images, tombstones
+from app.datasets.forget import Match, TombstoneIndex, mark_removed, release_blobs
+from app.db import image_search, tombstones
 from app.job_states import JobKind
 from logging_setup import get_logger
 from workers.unit import ClaimedUnit, JobContext
@@ -32,7 +32,7 @@ async def remove_tombstoned(ctx: JobContext, unit: ClaimedUnit) -> None:
             matches += index.find(page)
     for start in range(0, len(matches), WRITE_BATCH):
         async with unit.transaction() as connection:
-            await images.update_many(connection, [found.change for found in matches[start : start + WRITE_BATCH]], always=True)
+            await mark_removed(connection, matches[start : start + WRITE_BATCH])
     if matches:
         blobs = await release_blobs(ctx.db, ctx.store, {digest for found in matches for digest in found.digests})
         log.warning("dataset.tombstoned", images=len(matches), **Counter(found.how for found in matches), blobs=blobs)

@@ -157,7 +157,8 @@ reviews = Table(
     Index("ix_reviews_dataset", "dataset_id", "id"),
     Index("ix_reviews_image", "image_id", "id"),
 )
-"""What people decided about images, a row for each decision; none is ever changed, but for ``undone_by``, the row that took it back.
+"""What people decided about images, a row for each decision; none is ever changed, but for ``undone_by``, the row that took it back,
+and for what it says of an image that is removed on request.
 
 The newest row that holds is also in the columns ``reviewed...`` of its image. A row without a batch came with its image from an earlier
 version of the dataset, or from a lock, which names nobody.

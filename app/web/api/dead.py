@@ -15,7 +15,9 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["fleet"])
 
-UnitId = Annotated[str, StringConstraints(pattern=r"^unit_[0-9a-f]{32}$")]
+UNIT_ID = r"^unit_[0-9a-f]{32}$"
+
+UnitId = Annotated[str, StringConstraints(pattern=UNIT_ID)]
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-f]{32}$")]
 
 

@@ -135,9 +135,13 @@ async def test_what_cannot_be_done_is_said(browser: Browser, resources: Resource
         ({}, "Select the units first"),
         ({"every": "yes"}, "No dead unit matches any more"),
         ({"kind": "x"}, "load the page again"),
+        ({"only": "17"}, "is no unit"),
+        ({"unit": ["unit_" + "0" * 32, "x"]}, "is no unit"),
+        ({"unit": "unit_" + "0" * 32 + "\n", "sure": "yes"}, "is no unit"),
     ):
-        answer = await browser.post("/fleet/dead/retry", **fields)
-        assert (answer.status_code, words in answer.text) == (422, True)
+        for verb in ("retry", "discard"):
+            answer = await browser.post(f"/fleet/dead/{verb}", **fields)
+            assert (answer.status_code, words in answer.text) == (422, True)
     assert (await browser.get("/fleet?kind=nothing")).status_code == 422
 
 

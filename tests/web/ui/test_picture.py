@@ -93,6 +93,8 @@ async def test_a_decision_over_anothers_is_refused(client: httpx.AsyncClient, re
     old = fields_of((await client.get(path, headers=PAGE)).text)
     assert (await decide(client, path, {"action": "reject"})).status_code == 303
     refused = await client.post(path, data={**old, "action": "keep"}, headers=PAGE)
+    odd = await client.post(path, data={**old, "action": "keep", "review_id": "9" * 5_000}, headers=PAGE)  # more digits than int() reads
+    assert odd.status_code == 409
     assert refused.status_code == 409
     assert (await images.get(resources.db, image_id)).state is ImageState.REJECTED
     unknown = await decide(client, path, {"action": "burn"})

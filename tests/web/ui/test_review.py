@@ -154,6 +154,8 @@ async def test_groups_of_duplicates(browser: Browser, resources: Resources, job:
     assert (await browser.post(path, action="undo", review=review)).status_code == 303
     assert (await browser.client.get(f"/v1/images/{one}")).json()["status"] == "kept"
     assert (await browser.post(path, action="keep_instead", seen=f"{one}:kept:")).status_code == 422
+    assert (await browser.post(path, action="keep_instead", seen=f"{one}:nonsense:")).status_code == 422
+    assert (await browser.get(f"{path}?cursor=%00")).status_code == 422
     assert (await browser.post(path, action="keep_instead", seen="x")).status_code == 422
     assert (await browser.post(path, action="reject", seen=f"{two}:duplicate:")).status_code == 422
 

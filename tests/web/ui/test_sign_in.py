@@ -49,6 +49,15 @@ async def test_the_cookie_is_out_of_reach(browse: Callable[..., Browser], app: F
         assert ("Secure" in header) is is_secure
 
 
+async def test_who_signs_in_again_leaves_no_session_behind(browser: Browser, key: str, resources: Resources) -> None:
+    """Nobody could sign out of it."""
+    await signed_in(browser, key)
+    former = browser.client.cookies[cookies.COOKIE]
+    await signed_in(browser, key)
+    assert browser.client.cookies[cookies.COOKIE] != former
+    assert await sessions.find(resources.db, former) is None
+
+
 async def test_only_the_digest_of_a_session_is_stored(browser: Browser, key: str, resources: Resources) -> None:
     await signed_in(browser, key)
     secret = browser.client.cookies[cookies.COOKIE]

@@ -10,10 +10,10 @@ import errors
 from app.db import reviews
 from app.domain import ReviewAction
 from app.web.api import datasets
-from app.web.api.conventions import DatasetId, NoQuery, PageQuery, call_of
-from app.web.api.reviews import NewReview, list_duplicates, run_review, run_undo
+from app.web.api.conventions import DatasetId, NoQuery, PageQuery, Text, call_of
+from app.web.api.reviews import list_duplicates, run_review, run_undo
 from app.web.ui.forms import read_form
-from app.web.ui.routes.review import as_seen, positive
+from app.web.ui.routes.review import as_review, as_seen, positive
 from app.web.ui.templating import link, render
 
 __all__ = ["router"]
@@ -29,7 +29,7 @@ class Place(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    cursor: str | None = Field(None, max_length=500)
+    cursor: Text | None = Field(None, max_length=500)
     done: str | None = Field(None, pattern="^rev_[0-9a-f]{32}$")
 
 
@@ -57,7 +57,7 @@ async def decide(request: Request, dataset_id: DatasetId) -> Response:
         return RedirectResponse(link(path, done=outcome.batch_id, **here), 303)
     if action not in (ReviewAction.KEEP_INSTEAD, ReviewAction.SPLIT_GROUP) or positive(str(form.get("seen", "")).partition(":")[0]) is None:
         raise errors.ValidationError("action: keep_instead or split_group, about an image of this page; load the page again")
-    body = NewReview.model_validate({"action": action, "images": [as_seen(str(form["seen"]))]})
+    body = as_review({"action": action, "images": [as_seen(str(form["seen"]))]})
     outcome = await run_review(call, dataset_id, body, call.caller())
     if outcome.refusals:
         raise errors.ValidationError(f"image {outcome.refusals[0].image_id}: {outcome.refusals[0].why}")

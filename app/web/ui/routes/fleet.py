@@ -3,6 +3,7 @@
 Workers, queues, sources and the disk are everybody's. Hosts and dead units are those of the user's own jobs.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -18,7 +19,7 @@ from app.formatting import count
 from app.job_states import UnitKind
 from app.web.api import dead, fleet, problems
 from app.web.api.conventions import Call, DeadQuery, NoQuery, call_of
-from app.web.api.dead import DeadUnit, NewDiscard, WhichUnits
+from app.web.api.dead import UNIT_ID, DeadUnit, NewDiscard, WhichUnits
 from app.web.api.fleet import Worker
 from app.web.ui.confirm import Confirmation, ask
 from app.web.ui.forms import read_form
@@ -188,10 +189,11 @@ def _filter_of(form: FormData) -> FleetQuery:
 
 async def _chosen(call: Call, form: FormData) -> list[str]:
     """The ids that the form selects: one, those that are checked, or all that match its filter."""
-    if "only" in form:
-        return [str(form["only"])]
     if "every" not in form:
-        ids = list(dict.fromkeys(str(value) for value in form.getlist("unit")))
+        given = [form["only"]] if "only" in form else form.getlist("unit")
+        ids = list(dict.fromkeys(str(value) for value in given))
+        if not all(re.fullmatch(UNIT_ID, unit_id) for unit_id in ids):
+            raise problems.Refusal("validation-failed", "What is selected is no unit; load the page again.")
         return ids or _nothing("Select the units first: each has a box at its beginning.")
     wanted, ids = _filter_of(form), []
     while True:

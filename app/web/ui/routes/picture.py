@@ -15,6 +15,7 @@ from app.jobs.submit import Caller
 from app.web.api import explain
 from app.web.api.conventions import ImageId, NoQuery, call_of
 from app.web.ui.forms import read_form
+from app.web.ui.routes.review import positive
 from app.web.ui.templating import render
 
 __all__ = ["router"]
@@ -68,7 +69,4 @@ async def review(request: Request, image_id: ImageId) -> Response:
 
 def _seen(image_id: int, form: dict[str, str]) -> Seen:
     """The picture as the page showed it, so that a decision that somebody else made meanwhile is not overwritten unseen."""
-    review_id = form.get("review_id", "")
-    if not review_id.isdecimal():
-        return Seen(image_id, has_review_id="review_id" in form)
-    return Seen(image_id, review_id=int(review_id), has_review_id=True)
+    return Seen(image_id, review_id=positive(form.get("review_id")), has_review_id="review_id" in form)

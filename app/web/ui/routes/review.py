@@ -21,7 +21,7 @@ from app.web.api.reviews import ImageNumber, NewReview, run_review, run_undo
 from app.web.ui.forms import read_form
 from app.web.ui.templating import link, render
 
-__all__ = ["as_seen", "positive", "router"]
+__all__ = ["as_review", "as_seen", "positive", "router"]
 
 router = APIRouter()
 
@@ -211,6 +211,15 @@ def _body(form: FormData, shown: Filter, image_id: int | None) -> NewReview:
             raise errors.ValidationError("nothing is selected: choose pictures of the queue first, with x or with their boxes")
     else:
         values["images"] = [as_seen(str(form.get("seen", "")))]
+    return as_review(values)
+
+
+def as_review(values: Mapping[str, Any]) -> NewReview:
+    """The request that fields of a form make.
+
+    Raises:
+        errors.ValidationError: a field cannot be used.
+    """
     try:
         return NewReview.model_validate(values)
     except ValidationError as error:

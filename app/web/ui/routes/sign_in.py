@@ -34,6 +34,8 @@ async def sign_in(request: Request) -> Response:
         key_id, user_id = await authenticate(db, f"Bearer {token}")
     except problems.Refusal:
         return await _form(request, target, problem="This is no API key in force. `pictrawl keys create` shows a new one, once.")
+    if (former := cookies.secret_of(request.headers)) is not None:
+        await sessions.end(db, former)  # nobody could sign out of it any more
     secret = await sessions.start(db, key_id=key_id, user_id=user_id)
     log.info("session.started", user_id=user_id, key_id=key_id)
     response = RedirectResponse(target, 303)

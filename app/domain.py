@@ -31,8 +31,6 @@ __all__ = [
     "Reason",
     "Rendition",
     "Reuse",
-    "ReviewAction",
-    "Reviewed",
     "Sample",
     "StoredImage",
     "UnknownLicenses",
@@ -114,40 +112,6 @@ class Reuse(StrEnum):
 
     NOT_MODIFIED = "not_modified"
     """By a conditional request, which the origin answered with 304."""
-
-
-class Reviewed(StrEnum):
-    """What a person decided about an image; a stage obeys it."""
-
-    KEEP = "keep"
-    """It is kept, whatever the checks say and whatever resembles it."""
-
-    REJECT = "reject"
-    """It stays out, and so do copies of it."""
-
-    REPLACED = "replaced"
-    """It is the same as another image, which was kept instead."""
-
-    RELABEL = "relabel"
-    """Only its label was decided."""
-
-    CHANGED = "changed"
-    """Its origin has other bytes since: what was decided does not hold for them."""
-
-
-class ReviewAction(StrEnum):
-    """What a person does about an image."""
-
-    KEEP = "keep"
-    REJECT = "reject"
-    RELABEL = "relabel"
-    KEEP_INSTEAD = "keep_instead"
-    """Of duplicates, keep this one in place of the one that is kept."""
-
-    SPLIT_GROUP = "split_group"
-    """It is no duplicate: keep it beside the other one."""
-
-    UNDO = "undo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +266,8 @@ class StoredImage:
         offers: further sources that offered the same picture, each with its ``source``, ``url``, ``page_url`` and licence.
         boxes: objects in it, as its list says: ``label``, ``x``, ``y``, ``width`` and ``height`` of each, in pixels of the fetched image.
         copied_from: id of the row in another version of the dataset, or in another dataset, that this one was copied from.
-        reviewed: a :class:`Reviewed`: what a person decided about it. ``reviewed_by`` is who, ``None`` where a lock says so,
-            ``reviewed_label`` the label that it was given, ``review_id`` the row of ``reviews`` that says so.
+        reviewed: what a person decided about it, a :class:`app.review_actions.Reviewed`. ``reviewed_by`` is who, ``None`` where a lock
+            says so, ``reviewed_label`` the label that it was given, ``review_id`` the row of ``reviews`` that says so.
     """
 
     id: int

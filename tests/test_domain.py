@@ -6,9 +6,10 @@ from enum import StrEnum
 import pytest
 
 from app import domain
-from app.domain import EXTENSIONS, MEDIA_TYPES, ImageState, Reason, ReviewAction, Reviewed, Verdict
+from app.domain import EXTENSIONS, MEDIA_TYPES, ImageState, Reason, Verdict
 from app.exports.exporter import VerifyReport
 from app.job_states import ACTIVE_JOB_STATES, FINAL_JOB_STATES, JobKind, JobState, UnitKind, UnitState
+from app.review_actions import ReviewAction, Reviewed
 from app.rules import CompressionRules, ValidationRules
 
 WORDS = {

@@ -19,10 +19,11 @@ from app.db import lookup, reviews
 from app.db.duplicates import page as duplicate_page
 from app.db.image_search import ImageFilter
 from app.db.rows import PageOf, Review
-from app.domain import ImageState, Reason, ReviewAction
+from app.domain import ImageState, Reason
 from app.explain.render import review_words
 from app.formatting import clipped, count, when
 from app.resources import Resources
+from app.review_actions import ReviewAction
 
 __all__ = ["duplicates_of", "ls", "review", "undo"]
 

@@ -23,9 +23,10 @@ from app.db import Connection, datasets, duplicates, reviews
 from app.db.duplicates import Member
 from app.db.reviews import NewReview
 from app.db.rows import PageOf
-from app.domain import ImageState, Reason, ReviewAction, Reviewed, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 from app.jobs.submit import Caller
 from app.resources import Resources
+from app.review_actions import ReviewAction, Reviewed
 from logging_setup import get_logger
 
 __all__ = ["Group", "groups", "keep_instead", "split_group"]

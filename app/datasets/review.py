@@ -16,11 +16,12 @@ from app.db import images as image_rows
 from app.db.exceptions import StateConflict
 from app.db.image_search import ImageFilter
 from app.db.reviews import NewReview
-from app.domain import ImageState, Reason, ReviewAction, Reviewed, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 from app.formatting import clipped, count, number, when
 from app.job_states import JobKind
 from app.jobs.submit import Caller
 from app.resources import Resources
+from app.review_actions import ReviewAction, Reviewed
 from app.selection import parse
 from app.spec import JobSpec
 from logging_setup import get_logger

@@ -7,10 +7,11 @@ from app.datasets.review import PAGE, Outcome, Refusal, open_batch, require_idle
 from app.db import Connection, datasets, reviews
 from app.db.reviews import NewReview
 from app.db.rows import Review
-from app.domain import ReviewAction, StoredImage
+from app.domain import StoredImage
 from app.formatting import clipped, when
 from app.jobs.submit import Caller
 from app.resources import Resources
+from app.review_actions import ReviewAction
 from logging_setup import get_logger
 
 __all__ = ["undo", "undo_conflict"]

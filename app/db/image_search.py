@@ -15,8 +15,9 @@ from app.db.engine import Connection, Database
 from app.db.images import STORED, as_image, of_user
 from app.db.paging import Place
 from app.db.rows import PageOf
-from app.domain import ImageState, Reason, Reviewed, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 from app.images.placeholders import Link
+from app.review_actions import Reviewed
 
 __all__ = [
     "LAST_ID",

@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import tables
 from app.db.engine import Connection, Database
-from app.domain import Candidate, ImageState, Reviewed
+from app.domain import Candidate, ImageState
+from app.review_actions import Reviewed
 
 __all__ = ["ListRow", "add", "of_dataset"]
 

@@ -8,7 +8,8 @@ from sqlalchemy import func, insert, or_, select, update
 
 from app.db import images, offers, paging, tables
 from app.db.engine import Connection, Database, db_now
-from app.domain import ImageState, Reason, ReviewAction, Reviewed, StoredImage
+from app.domain import ImageState, Reason, StoredImage
+from app.review_actions import ReviewAction, Reviewed
 
 __all__ = [
     "Rejected",

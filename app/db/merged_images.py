@@ -7,7 +7,8 @@ from sqlalchemy import delete, func, select
 
 from app.db import tables
 from app.db.engine import Connection
-from app.domain import ImageState, Reviewed
+from app.domain import ImageState
+from app.review_actions import Reviewed
 
 __all__ = ["LabelPair", "drop_unkept", "other_labels"]
 

@@ -10,7 +10,8 @@ from app.db import images, paging, tables
 from app.db.engine import Connection, Database, db_now
 from app.db.image_search import ImageFilter
 from app.db.rows import PageOf, Review
-from app.domain import ImageState, Reason, ReviewAction, Reviewed, StoredImage
+from app.domain import ImageState, Reason, StoredImage
+from app.review_actions import ReviewAction, Reviewed
 
 __all__ = [
     "DECIDED",

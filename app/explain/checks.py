@@ -6,11 +6,12 @@ The rules themselves are in :mod:`app.images.checks` and :mod:`app.images.rankin
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.domain import Reason, Reviewed, StoredImage
+from app.domain import Reason, StoredImage
 from app.formatting import clipped, number, size
 from app.images import checks
 from app.images.checks import Facts, Outcome
 from app.images.ranking import compare_rank
+from app.review_actions import Reviewed
 from app.rules import ValidationRules
 
 __all__ = ["HASH_BITS", "CheckLine", "Duplicate", "check_lines", "why_kept"]

@@ -11,11 +11,12 @@ from typing import Any, Final
 from app.db.funnel import PASSED_FETCH
 from app.db.rows import Event, Review
 from app.discovery.folders.place import Place
-from app.domain import FOLDER_SOURCE, LOCK_SOURCE, ImageState, Reason, Reuse, Reviewed, StoredImage
+from app.domain import FOLDER_SOURCE, LOCK_SOURCE, ImageState, Reason, Reuse, StoredImage
 from app.explain.image import ExplanationLine, ImageHistory, RequestRecord, robots_txt_of
 from app.explain.image_licence import licence_lines
 from app.formatting import clipped, count, duration, number, size
 from app.quotas import TARGET_MET
+from app.review_actions import Reviewed
 from downloader.models import Attempt, OptOutVerdict, RobotsVerdict
 from errors import EVIDENCE_CHARS
 

@@ -335,12 +335,8 @@ class Store:
             return False
 
     async def _holds(self, key: str, sha256: str, limit: asyncio.Semaphore) -> bool:
-        async with limit:
-            try:
-                body = await self.get(key)
-            except storage_errors.MissingObject:
-                return False
-            return (await asyncio.to_thread(hashlib.sha256, body)).hexdigest() == sha256
+        body = await self._get_if_there(key, limit)
+        return body is not None and (await asyncio.to_thread(hashlib.sha256, body)).hexdigest() == sha256
 
     async def _get_if_there(self, key: str, limit: asyncio.Semaphore) -> bytes | None:
         async with limit:

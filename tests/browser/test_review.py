@@ -7,8 +7,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from app.datasets.review import Decision, Seen, Targets, decide
-from app.domain import ReviewAction
 from app.jobs.submit import Caller
+from app.review_actions import ReviewAction
 from tests.browser.chromium import audit, settle, watched
 from tests.browser.site import Site
 from tests.web.seeds import key_of

@@ -11,8 +11,8 @@ from app.datasets.lock_reading import check_lock, read_rejections
 from app.datasets.review import Decision
 from app.datasets.update import submit_into
 from app.db import reviews
-from app.domain import ReviewAction
 from app.jobs.settle import resolve_spec, store_urls
+from app.review_actions import ReviewAction
 from app.spec import JobRequest
 from tests.datasets import locks
 from tests.datasets.test_review import BLANK, KEEP, REJECT, bench, by_path, decided, labelled, library, seen

@@ -22,9 +22,10 @@ from app.datasets.undo import undo
 from app.db import Database, datasets, reviews, tables, versions
 from app.db.exceptions import KeyReused, StateConflict
 from app.db.image_search import ImageFilter
-from app.domain import ImageState, Reason, ReviewAction, Reviewed, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 from app.export_spec import ExportRequest
 from app.jobs.submit import Caller, submit_check, submit_export
+from app.review_actions import ReviewAction, Reviewed
 from app.rules import CompressionRules
 from app.spec import ListedImage
 from app.storage import paths

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from app.db import Database, events, image_columns, jobs, reviews, tombstones, units
 from app.db.reviews import NewReview
 from app.db.tombstones import NewTombstone
-from app.domain import ImageState, Reason, ReviewAction
+from app.domain import ImageState, Reason
 from app.job_states import JobState
+from app.review_actions import ReviewAction
 from tests.db.builders import add_images, add_job, claimed, dataset_of, explained, statements, unit_ids
 from tests.db.test_images import set_all
 

@@ -9,7 +9,8 @@ import errors
 from app.db import Database, copy_images, images, reviews, tables
 from app.db.copy_images import ImageCopy
 from app.db.reviews import NewReview
-from app.domain import ImageState, Reason, ReviewAction, Reviewed
+from app.domain import ImageState, Reason
+from app.review_actions import ReviewAction, Reviewed
 from tests.db.builders import add_images, add_job, count, dataset_of, pages_of
 
 OUT: dict[str, Any] = {"state": ImageState.REJECTED, "reason": Reason.REJECTED_BY_REVIEWER, "split": None, "reviewed": Reviewed.REJECT}

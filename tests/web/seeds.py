@@ -11,10 +11,11 @@ from app.db import Database, api_keys, datasets, image_search, images, jobs, new
 from app.db.reviews import NewReview
 from app.db.rows import Job
 from app.db.tombstones import NewTombstone
-from app.domain import Candidate, ImageState, ReviewAction, Reviewed
+from app.domain import Candidate, ImageState
 from app.job_states import CheckKind, JobState
 from app.jobs import submit
 from app.resources import Resources
+from app.review_actions import ReviewAction, Reviewed
 from app.spec import JobSpec, ListSpec
 from app.storage import paths
 

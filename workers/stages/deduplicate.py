@@ -12,13 +12,14 @@ from typing import Any
 from app import concurrency
 from app.db import Connection, datasets, images, jobs
 from app.db.image_search import DECIDED, Fingerprint, fingerprints, links
-from app.domain import ImageState, LabelConflicts, Reason, Reviewed
+from app.domain import ImageState, LabelConflicts, Reason
 from app.formatting import clipped
 from app.images import dedupe
 from app.images.dedupe import Copy, Mode
 from app.images.label_conflicts import Conflict, Resolution, resolve
 from app.images.placeholders import Placeholder, find_placeholders, groups_of_one_picture
 from app.job_states import JobKind
+from app.review_actions import Reviewed
 from logging_setup import get_logger
 from workers.stages.merge_rows import merge_rows
 from workers.stages.remove_tombstoned import remove_tombstoned

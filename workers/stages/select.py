@@ -12,9 +12,10 @@ from app import concurrency, selection
 from app.datasets.splitting import label_of
 from app.db import jobs
 from app.db.image_search import Choice, choices, pages_of_state
-from app.domain import ImageState, Reason, Reviewed
+from app.domain import ImageState, Reason
 from app.export_spec import ExportSpec
 from app.formatting import clipped
+from app.review_actions import Reviewed
 from app.selection import Selection, Test
 from app.selection.limits import Labelled, LabelLimits, left_out
 from app.spec import JobSpec

@@ -15,11 +15,12 @@ from app.db import images, offers
 from app.discovery.licences import gate as licence_gate
 from app.discovery.licences.policy import LicencePolicy
 from app.discovery.offers import Offered
-from app.domain import ImageState, Reason, Reviewed, StoredImage, Verdict
+from app.domain import ImageState, Reason, StoredImage, Verdict
 from app.images.checks import CANNOT_COMPRESS
 from app.images.pool.protocol import Answer
 from app.job_states import JobKind
 from app.observability import metrics
+from app.review_actions import Reviewed
 from app.rules import CompressionRules, ValidationRules
 from app.storage import paths
 from errors import as_evidence

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from app.db import datasets
-from app.domain import ImageState, Reason, Reviewed
+from app.domain import ImageState, Reason
 from app.gallery.fields import CATEGORIES
 from app.gallery.filters import MISSING, MOST_VALUES, RANGED, SORTS, Filter, Range, Sort
 from app.gallery.gallery import Gallery
 from app.gallery.matching import Facet
+from app.review_actions import Reviewed
 from app.web.api import problems
 from app.web.api.conventions import DatasetId, Here, Page, PageQuery, Text, View, at, may_fail
 from app.web.api.images import Image, image_view

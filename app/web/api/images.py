@@ -13,7 +13,8 @@ import errors
 from app import thumbnails
 from app.db import attempts, image_search, images
 from app.db.image_search import ImageFilter
-from app.domain import EXTENSIONS, ImageState, Reason, Reuse, Reviewed, StoredImage
+from app.domain import EXTENSIONS, ImageState, Reason, Reuse, StoredImage
+from app.review_actions import Reviewed
 from app.storage import MissingObject, paths
 from app.web.api import downloads, problems
 from app.web.api.conventions import Here, ImageId, ImageQuery, NoQuery, Page, View, at

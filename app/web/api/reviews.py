@@ -16,8 +16,9 @@ from app.db import datasets, reviews, rows
 from app.db.duplicates import Member as MemberRow
 from app.db.exceptions import StateConflict
 from app.db.image_search import ImageFilter
-from app.domain import ImageState, Reason, ReviewAction
+from app.domain import ImageState, Reason
 from app.jobs.submit import Caller
+from app.review_actions import ReviewAction
 from app.strict import Strict
 from app.web.api.conventions import Call, DatasetId, Here, IdempotencyKey, NoQuery, Page, PageQuery, Text, View, at, may_fail
 from app.web.api.images import Image, image_view

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import httpx
 
 from app.db import images
-from app.domain import ImageState, Reason, Reviewed
+from app.domain import ImageState, Reason
 from app.job_states import JobState
 from app.resources import Resources
+from app.review_actions import Reviewed
 from tests.web import seeds
 
 PAGE = {"Accept": "text/html", "Origin": "http://127.0.0.1:8080"}

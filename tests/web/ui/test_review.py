@@ -7,10 +7,11 @@ import pytest
 
 from app.datasets.review import Decision, Seen, Targets, decide
 from app.db.rows import Job
-from app.domain import ImageState, Reason, ReviewAction
+from app.domain import ImageState, Reason
 from app.job_states import JobState
 from app.jobs.submit import Caller
 from app.resources import Resources
+from app.review_actions import ReviewAction
 from app.web.ui.routes.review import as_seen, positive
 from tests.web import seeds
 from tests.web.ui.conftest import Browser

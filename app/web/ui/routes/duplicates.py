@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 import errors
 from app.db import reviews
-from app.domain import ReviewAction
+from app.review_actions import ReviewAction
 from app.web.api import datasets
 from app.web.api.conventions import DatasetId, NoQuery, PageQuery, Text, call_of
 from app.web.api.reviews import list_duplicates, run_review, run_undo

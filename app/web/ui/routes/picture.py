@@ -10,8 +10,9 @@ import errors
 from app.datasets.review import Decision, Seen, Targets, decide
 from app.db import images
 from app.db.exceptions import StateConflict
-from app.domain import ImageState, ReviewAction
+from app.domain import ImageState
 from app.jobs.submit import Caller
+from app.review_actions import ReviewAction
 from app.web.api import explain
 from app.web.api.conventions import ImageId, NoQuery, call_of
 from app.web.ui.forms import read_form

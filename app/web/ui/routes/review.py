@@ -12,8 +12,9 @@ import errors
 from app.datasets.review import DECIDABLE
 from app.db import Database, reviews
 from app.db.image_search import ImageFilter
-from app.domain import ImageState, Reason, ReviewAction, StoredImage
+from app.domain import ImageState, Reason, StoredImage
 from app.explain import ImageHistory, explain_image
+from app.review_actions import ReviewAction
 from app.validation_errors import with_value
 from app.web.api import datasets
 from app.web.api.conventions import Call, DatasetId, NoQuery, Text, call_of

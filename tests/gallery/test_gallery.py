@@ -111,22 +111,32 @@ async def test_making_columns_takes_at_most_a_tenth_of_the_time(gallery: Gallery
     assert min(spans) >= 0.01
 
 
+UNANSWERED = (
+    (Filter.of(text="x"), Sort()),
+    (Filter.of({"label": [""]}), Sort()),
+    (Filter.of({"state": ["kept", "failed"]}), Sort()),
+    (Filter.of({"host": ["a"]}), Sort()),
+    (Filter(), Sort("width")),
+)
+"""Filters and orders that no index answers."""
+
+
 async def test_a_large_dataset_is_shown_before_it_is_counted(database: Database, tmp_path: Path) -> None:
     """By an index where one answers; otherwise there is nothing to show yet. The pages go on from the columns."""
     _, dataset, ids = await fill(database)
-    async with Gallery(database, tmp_path / "columns", small=20) as gallery:
-        first = await gallery.look(dataset, Filter(), limit=4)
-        assert (ids_of(first), first.matches, first.as_of) == (ids[:4], None, None)
+
+    def opened(name: str) -> Gallery:  # a first look at each: the columns that it begins may be there at the second one
+        return Gallery(database, tmp_path / name, small=20)
+
+    async with opened("states") as gallery:
         kept = await gallery.look(dataset, Filter.of({"state": ["kept"]}), limit=4)
         assert {image.state for image in kept.images or []} == {ImageState.KEPT}
-        for unanswered in (
-            Filter.of(text="x"),
-            Filter.of({"label": [""]}),
-            Filter.of({"state": ["kept", "failed"]}),
-            Filter.of({"host": ["a"]}),
-        ):
-            assert (await gallery.look(dataset, unanswered)).images is None
-        assert (await gallery.look(dataset, Filter(), Sort("width"))).images is None
+    for number, (unanswered, order) in enumerate(UNANSWERED):
+        async with opened(str(number)) as gallery:
+            assert (await gallery.look(dataset, unanswered, order)).images is None
+    async with opened("all") as gallery:
+        first = await gallery.look(dataset, Filter(), limit=4)
+        assert (ids_of(first), first.matches, first.as_of) == (ids[:4], None, None)
         counted = await gallery.look(dataset, Filter(), limit=4, cursor=first.next_cursor, wait=True)
         assert ids_of(counted) == ids[4:8]
         assert counted.matches is not None
@@ -208,12 +218,12 @@ async def test_an_error_of_the_machine_reaches_who_looks(database: Database, tmp
 
 async def test_answers_and_columns_in_memory_are_bounded(database: Database, tmp_path: Path) -> None:
     """Of any number of datasets and filters, a few are held; the others are mapped and counted again."""
-    places = [(await fill(database, 2))[1] for _ in range(20)]
+    places = [(await fill(database, 2))[1] for _ in range(3 * MAX_OPEN)]
     async with Gallery(database, tmp_path / "columns") as gallery:
         for dataset in [*places, places[0]]:
             assert len(ids_of(await gallery.look(dataset, Filter()))) == 2
         for number in range(50):
             await gallery.look(places[0], Filter.of(ranges=[Range("width", number)]))
-    assert len(list((tmp_path / "columns").iterdir())) == 20
+    assert len(list((tmp_path / "columns").iterdir())) == len(places)
     maps = Path("/proc/self/maps")
-    assert not maps.exists() or maps.read_text().count(".columns") <= MAX_OPEN + 1  # the one that was just put aside
+    assert not maps.exists() or maps.read_text().count(".columns") < 2 * MAX_OPEN  # a thread may hold what it read last

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from errors import ConfigurationError
@@ -93,26 +93,45 @@ def _with_room(size: int, total: int, shares: Mapping[str, float]) -> Mapping[st
 def _fill(
     chosen: dict[str, str], members: Mapping[str, Counter[str]], shares: Mapping[str, float], seed: int, *, fixed: Mapping[str, str]
 ) -> None:
-    """Move new groups into the splits that lack a label, then into those that have less than half of their share of all images."""
+    """Move new groups into the splits that lack a label, then into those that have less than half of their share of all images.
+
+    The second round takes a split's last image of a label only where nothing else can move.
+    """
     of_label: dict[str, dict[str, int]] = {}
     for group in sorted(members):
         for label, images in members[group].items():
             of_label.setdefault(label, {})[group] = images
-    for _, sizes in sorted(of_label.items()):
+    needed: dict[str, dict[str, int]] = {}
+    for label, sizes in sorted(of_label.items()):
         images = sum(sizes.values())
-        _move(chosen, sizes, {name: int(share * images >= 1) for name, share in shares.items()}, seed, fixed)
+        needed[label] = {name: int(share * images >= 1) for name, share in shares.items()}
+        _move(chosen, sizes, needed[label], seed, fixed)
+
+    def is_last(group: str) -> bool:
+        split = chosen[group]
+        promised = [of_label[label] for label in members[group] if needed[label][split]]
+        return any(all(chosen[other] != split for other in groups if other != group) for groups in promised)
+
     sizes = {group: members[group].total() for group in sorted(members)}
     if len(sizes) >= len(shares):
-        _move(chosen, sizes, {name: max(1, int(share * sum(sizes.values()) / 2)) for name, share in shares.items()}, seed, fixed)
+        _move(chosen, sizes, {name: max(1, int(share * sum(sizes.values()) / 2)) for name, share in shares.items()}, seed, fixed, is_last)
 
 
-def _move(chosen: dict[str, str], sizes: Mapping[str, int], needed: Mapping[str, int], seed: int, fixed: Mapping[str, str]) -> None:
+def _move(
+    chosen: dict[str, str],
+    sizes: Mapping[str, int],
+    needed: Mapping[str, int],
+    seed: int,
+    fixed: Mapping[str, str],
+    is_last_choice: Callable[[str], bool] = lambda _: False,
+) -> None:
     """Move groups, the smallest first, from splits that can spare them until each split has the images that it needs.
 
     Args:
         chosen: the split of each group; changed.
         sizes: images of each group.
         fixed: groups that stay where they are.
+        is_last_choice: whether a group moves only where no other can.
     """
     held = Counter[str]()
     for group, size in sizes.items():
@@ -120,9 +139,13 @@ def _move(chosen: dict[str, str], sizes: Mapping[str, int], needed: Mapping[str,
     for name in needed:
         if held[name] >= needed[name]:
             continue
-        for group in sorted(sizes.keys() - fixed.keys(), key=lambda key: (sizes[key], seeded_hash(seed, f"{name}:{key}"), key)):
+        order = sorted(sizes.keys() - fixed.keys(), key=lambda key: (sizes[key], seeded_hash(seed, f"{name}:{key}"), key))
+        for takes_all, group in itertools.product((False, True), order):
+            if held[name] >= needed[name]:
+                break
             giver = chosen[group]
-            if held[name] < needed[name] and giver != name and held[giver] - sizes[group] >= needed[giver]:
+            may_give = giver != name and held[giver] - sizes[group] >= needed[giver]
+            if may_give and (takes_all or not is_last_choice(group)):
                 held[giver] -= sizes[group]
                 held[name] += sizes[group]
                 chosen[group] = name
